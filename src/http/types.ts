@@ -1,0 +1,68 @@
+// Control's routes as data: one list per room; validation, permission, OpenAPI and the fault-to-response step all read it.
+// Invariant: a route without a permission does not compile, and `run` is one line into the room's service.
+
+import type { z } from 'zod';
+import type { FirmId, KeyId, OrganisationId, ProjectId } from '../kit/id.ts';
+import type { Permission, Role } from '../identity/roles/types.ts';
+
+export type Method = 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
+
+/** Who is asking: resolved from an admin key (bearer) or a console session (cookie). */
+export interface Principal {
+  readonly firmId: FirmId;
+  readonly organisationId: OrganisationId;
+  readonly projectId: ProjectId;
+  readonly keyId: KeyId;
+  readonly role: Role;
+  readonly via: 'key' | 'session';
+}
+
+export interface RouteContext {
+  readonly principal: Principal;
+  readonly requestId: string;
+}
+
+/** `public`: no credential (sign-in itself, health). */
+export interface Route {
+  readonly method: Method;
+  /** `/api/v1/keys/:id` */
+  readonly path: string;
+  readonly permission: Permission | 'public' | 'signed-in';
+  readonly summary: string;
+  readonly tag: string;
+  readonly params?: z.ZodObject;
+  readonly query?: z.ZodObject;
+  readonly body?: z.ZodType;
+  readonly response: z.ZodType;
+  readonly status: 200 | 201 | 202 | 204;
+  /** Fault codes this route can answer besides the general ones; documented and tested. */
+  readonly faults: readonly string[];
+  readonly run: (context: RouteContext, input: RouteInput) => Promise<unknown>;
+}
+
+export interface RouteInput {
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: unknown;
+  readonly body: unknown;
+}
+
+type Parsed<T> = T extends z.ZodType ? z.output<T> : undefined;
+
+/** Keeps a route's schemas and its `run` arguments in step for the compiler; the list itself stays plain data. */
+export function defineRoute<
+  const P extends z.ZodObject | undefined = undefined,
+  const Q extends z.ZodObject | undefined = undefined,
+  const B extends z.ZodType | undefined = undefined,
+  R extends z.ZodType = z.ZodType,
+>(
+  route: Omit<Route, 'run' | 'params' | 'query' | 'body' | 'response'> & {
+    readonly params?: P;
+    readonly query?: Q;
+    readonly body?: B;
+    readonly response: R;
+    readonly run: (context: RouteContext, input: { params: Parsed<P>; query: Parsed<Q>; body: Parsed<B> }) => Promise<z.input<R>>;
+  },
+): Route {
+  // The server parses params, query and body with these very schemas before it calls run.
+  return route as unknown as Route;
+}

@@ -3,7 +3,21 @@
 
 import type { z } from 'zod';
 import type { FirmId, KeyId, OrganisationId, ProjectId } from '../kit/id.ts';
-import type { Permission, Role } from '../identity/roles/types.ts';
+
+/** The closed list of what a route can demand; which role has which is `identity/roles`. */
+export const PERMISSIONS = [
+  'keys.read', 'keys.write',
+  'projects.read', 'projects.write',
+  'upstreams.read', 'upstreams.write',
+  'models.read', 'models.write',
+  'prices.read', 'prices.write',
+  'usage.read', 'requests.read',
+  'zones.read',
+  'audit.read',
+  'playground.use',
+  'system.read', 'system.write',
+] as const;
+export type Permission = (typeof PERMISSIONS)[number];
 
 export type Method = 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
 
@@ -13,7 +27,9 @@ export interface Principal {
   readonly organisationId: OrganisationId;
   readonly projectId: ProjectId;
   readonly keyId: KeyId;
-  readonly role: Role;
+  /** A name from `identity/roles`, for display; decisions read `permissions`. */
+  readonly role: string;
+  readonly permissions: ReadonlySet<Permission>;
   readonly via: 'key' | 'session';
 }
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import { permissionsOf, permits } from './rules.ts';
-import { PERMISSIONS, ROLES } from './types.ts';
+import { PERMISSIONS } from '../../http/types.ts';
+import { ROLES } from './types.ts';
 
 test('an owner may do all, an auditor only read', () => {
   for (const permission of PERMISSIONS) expect(permits('owner', permission)).toBe(true);

@@ -1,7 +1,7 @@
 // Which role may do what. Pure: a table and one look-up.
 
-import type { Permission, Role } from './types.ts';
-import { PERMISSIONS } from './types.ts';
+import { PERMISSIONS, type Permission } from '../../http/types.ts';
+import type { Role } from './types.ts';
 
 const READ = PERMISSIONS.filter((permission) => permission.endsWith('.read'));
 

@@ -3,17 +3,3 @@
 
 export const ROLES = ['owner', 'operator', 'developer', 'finance', 'auditor'] as const;
 export type Role = (typeof ROLES)[number];
-
-export const PERMISSIONS = [
-  'keys.read', 'keys.write',
-  'projects.read', 'projects.write',
-  'upstreams.read', 'upstreams.write',
-  'models.read', 'models.write',
-  'prices.read', 'prices.write',
-  'usage.read', 'requests.read',
-  'zones.read',
-  'audit.read',
-  'playground.use',
-  'system.read', 'system.write',
-] as const;
-export type Permission = (typeof PERMISSIONS)[number];

@@ -82,6 +82,8 @@ export interface SnapshotDeployment {
 }
 
 export interface SnapshotModel {
+  /** Models, prices and engines belong to an organisation; another's are as good as absent. */
+  readonly organisationId: OrganisationId;
   /** Public name, as callers send it. */
   readonly name: string;
   readonly modelVersionRef: number;
@@ -111,10 +113,10 @@ export interface SnapshotReader {
   readonly ageMaxMs: number;
   keyById(id: KeyId): SnapshotKey | undefined;
   tenantOf(projectId: ProjectId): SnapshotTenant | undefined;
-  model(name: string): SnapshotModel | undefined;
-  models(): Iterable<SnapshotModel>;
+  model(organisationId: OrganisationId, name: string): SnapshotModel | undefined;
+  models(organisationId: OrganisationId): Iterable<SnapshotModel>;
   engine(id: EngineId): SnapshotEngine | undefined;
   engines(): Iterable<SnapshotEngine>;
   /** The version in force at that instant, or undefined when the model is unpriced then. */
-  priceAt(model: string, atMs: number): PriceVersion | undefined;
+  priceAt(organisationId: OrganisationId, model: string, atMs: number): PriceVersion | undefined;
 }

@@ -1,7 +1,7 @@
 // Prices: effective-dated, per model and meter. A price version is immutable; a change is a new version with a later date.
 
 import { z } from 'zod';
-import type { PriceVersionId } from '../../kit/id.ts';
+import type { OrganisationId, PriceVersionId } from '../../kit/id.ts';
 import { METERS, type Meter } from '../metering/types.ts';
 
 /** Dollars per million units, exact decimal text with at most 6 places (so that one unit is a whole number of pico-dollars). */
@@ -29,6 +29,7 @@ export type PriceFile = z.infer<typeof PriceFile>;
 export interface PriceVersion {
   readonly id: PriceVersionId;
   readonly ref: number;
+  readonly organisationId: OrganisationId;
   readonly model: string;
   readonly effectiveFromMs: number;
   readonly source: string;

@@ -2,6 +2,7 @@
 create sequence snapshot_sequence;
 create table snapshot_manifests (
   sequence bigint primary key,
+  changed bigint not null,
   manifest jsonb not null,
   compiled_at timestamptz not null
 );
@@ -11,7 +12,6 @@ create table snapshot_sections (
 );
 create table snapshot_dirty (
   only_row boolean primary key default true check (only_row),
-  changed bigint not null default 1,
-  compiled bigint not null default 0
+  changed bigint not null default 1
 );
 insert into snapshot_dirty default values;

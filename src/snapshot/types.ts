@@ -2,13 +2,13 @@
 // Invariants: the hot path reads it only through SnapshotReader; it holds no usable secret (HMACs and ciphertexts only);
 // a gateway never takes a lower sequence than the one it has.
 
-import type { KeyKind, KeyLimits } from '../identity/keys/types.ts';
-import type { EngineId, FirmId, KeyId, OrganisationId, ProjectId, ZoneId } from '../kit/id.ts';
-import type { EngineKind } from '../zones/topology/types.ts';
-import type { PriceVersion } from '../billing/prices/types.ts';
+import type { KeyKind, KeyLimits } from "../identity/keys/types.ts";
+import type { EngineId, FirmId, KeyId, OrganisationId, ProjectId, ZoneId } from "../kit/id.ts";
+import type { EngineKind } from "../zones/topology/types.ts";
+import type { PriceVersion } from "../billing/prices/types.ts";
 
 export const SNAPSHOT_FORMAT = 1;
-export const SECTION_NAMES = ['tenants', 'keys', 'models', 'zones', 'prices'] as const;
+export const SECTION_NAMES = ["tenants", "keys", "models", "zones", "prices"] as const;
 export type SectionName = (typeof SECTION_NAMES)[number];
 
 /** Signed with Ed25519 by control over the canonical JSON of everything but `signature`. */

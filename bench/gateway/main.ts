@@ -1,0 +1,205 @@
+// `npm run bench:gateway`: our gateway beside nginx (the limit) and Portkey (a peer) on one machine, all on loopback.
+// Invariant: every figure is the median of interleaved rounds; each proxy gets the same requests and the same mock upstream.
+
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runLoad, type Target } from "./load.ts";
+import { nginxConf } from "./nginx.conf.ts";
+import { openOurs } from "./ours.ts";
+import { cpuUs, firstLine, peakMb, start, untilAnswers, type Running } from "./process.ts";
+
+const argument = (name: string, fallback: number) => {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? fallback : Number(process.argv[at + 1]);
+};
+const ROUNDS = argument("rounds", 5);
+const SECONDS = argument("seconds", 3);
+const STREAM_CONNECTIONS = 32;
+const EVENTS_PER_CHUNK = [1, 4, 16] as const;
+
+type Figures = Record<string, number>;
+const median = (values: readonly number[]) =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+const say = (line: string) => process.stderr.write(`${line}\n`);
+
+async function installPortkey(): Promise<string> {
+  const folder = join(import.meta.dir, "node_modules", "@portkey-ai", "gateway");
+  if (!existsSync(folder)) {
+    say("bench: installing @portkey-ai/gateway …");
+    const install = Bun.spawn(
+      ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"],
+      { cwd: import.meta.dir, stdout: "ignore", stderr: "inherit" },
+    );
+    if ((await install.exited) !== 0) throw new Error("npm could not install @portkey-ai/gateway");
+  }
+  return join(folder, "build", "start-server.js");
+}
+
+async function freePort(): Promise<number> {
+  const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
+  const { port } = server;
+  await server.stop(true);
+  return port ?? 0;
+}
+
+function requireDebian(command: string): void {
+  if (Bun.which(command) === null && !existsSync(`/usr/sbin/${command}`))
+    throw new Error(
+      `${command} is missing: apt-get install ${command === "nginx" ? "nginx-light" : command}`,
+    );
+}
+
+/** One round of one target: latency at 1 and 32 connections, then streams. `direct` is the mock without a proxy. */
+async function round(folder: string, target: Target): Promise<Figures> {
+  const alone = await runLoad(folder, target, "mock", 1, SECONDS);
+  const before = cpuUs(target.pids);
+  const busy = await runLoad(folder, target, "mock", 32, SECONDS);
+  const perRequest = target.pids.length === 0 ? 0 : (cpuUs(target.pids) - before) / busy.requests;
+  const figures: Figures = {
+    rps: busy.requests / busy.seconds,
+    p50_1: alone.p50Us,
+    p99_1: alone.p99Us,
+    p50_32: busy.p50Us,
+    p99_32: busy.p99Us,
+    cpu_us_per_request: perRequest,
+  };
+  for (const events of target.pids.length === 0 ? [] : EVENTS_PER_CHUNK) {
+    const start = cpuUs(target.pids);
+    const streams = await runLoad(
+      folder,
+      target,
+      `mock-stream-${events}`,
+      STREAM_CONNECTIONS,
+      Math.max(SECONDS, 5),
+    );
+    const chunks = streams.requests * CHUNKS_A_STREAM;
+    figures[`cpu_us_per_chunk_${events}`] =
+      Math.max(0, cpuUs(target.pids) - start - streams.requests * perRequest) / chunks;
+  }
+  return figures;
+}
+
+/** Must equal CHUNKS in mock.ts; checked against what the mock says at start. */
+const CHUNKS_A_STREAM = 100;
+
+function summarise(
+  rounds: readonly Figures[],
+  direct: readonly Figures[],
+  target: Target,
+): Figures {
+  const of = (name: string, list = rounds) => median(list.map((each) => each[name] ?? Number.NaN));
+  const added = (name: string) => of(name) - of(name, direct);
+  return {
+    rps: Math.round(of("rps")),
+    added_p50_us: Math.round(added("p50_1")),
+    added_p99_us: Math.round(added("p99_1")),
+    added_p50_us_c32: Math.round(added("p50_32")),
+    added_p99_us_c32: Math.round(added("p99_32")),
+    cpu_us_per_request: Number(of("cpu_us_per_request").toFixed(1)),
+    cpu_us_per_chunk: Number(of("cpu_us_per_chunk_1").toFixed(2)),
+    cpu_us_per_chunk_4: Number(of("cpu_us_per_chunk_4").toFixed(2)),
+    cpu_us_per_chunk_16: Number(of("cpu_us_per_chunk_16").toFixed(2)),
+    peak_mb: Math.round(peakMb(target.pids)),
+  };
+}
+
+function print(results: Readonly<Record<string, Figures>>): void {
+  const names = Object.keys(results);
+  const width = 24;
+  say(["figure".padEnd(width), ...names.map((name) => name.padStart(12))].join(""));
+  for (const figure of Object.keys(results[names[0] ?? ""] ?? {})) {
+    say(
+      [
+        figure.padEnd(width),
+        ...names.map((name) => String(results[name]?.[figure] ?? "").padStart(12)),
+      ].join(""),
+    );
+  }
+}
+
+async function openTargets(
+  folder: string,
+  running: Running[],
+): Promise<{ targets: Target[]; extra: () => Figures }> {
+  const keep = (process: Running) => {
+    running.push(process);
+    return process;
+  };
+  const mock = keep(
+    start(process.execPath, [join(import.meta.dir, "mock.ts"), "8"], { output: "pipe" }),
+  );
+  const said = JSON.parse(await firstLine(mock)) as { ports: number[]; chunks: number };
+  if (said.chunks !== CHUNKS_A_STREAM)
+    throw new Error("mock.ts and main.ts disagree on the chunks of a stream");
+  const [upstream = 0] = said.ports;
+
+  const nginxPort = await freePort();
+  writeFileSync(join(folder, "nginx.conf"), nginxConf(folder, nginxPort, said.ports));
+  const nginx = keep(start("/usr/sbin/nginx", ["-p", folder, "-c", join(folder, "nginx.conf")]));
+  await untilAnswers(`http://127.0.0.1:${nginxPort}/v1/models`);
+  const workers = (await new Response(Bun.spawn(["pgrep", "-P", String(nginx.pid)]).stdout).text())
+    .trim()
+    .split("\n")
+    .map(Number);
+
+  const portkeyPort = await freePort();
+  const portkey = keep(
+    start("node", [await installPortkey(), "--headless", `--port=${portkeyPort}`], {
+      env: { NODE_ENV: "production" },
+    }),
+  );
+  await untilAnswers(`http://127.0.0.1:${portkeyPort}/`);
+  const ours = await openOurs(folder, said.ports, keep);
+
+  const at = (port: number) => `http://127.0.0.1:${port}/v1`;
+  const portkeyHeaders = {
+    authorization: "Bearer x",
+    "x-portkey-provider": "openai",
+    "x-portkey-custom-host": at(upstream),
+  };
+  return {
+    targets: [
+      { name: "direct", url: at(upstream), headers: {}, pids: [] },
+      { name: "ours", ...ours.target },
+      { name: "nginx", url: at(nginxPort), headers: {}, pids: workers },
+      { name: "portkey", url: at(portkeyPort), headers: portkeyHeaders, pids: [portkey.pid] },
+    ],
+    extra: ours.extra,
+  };
+}
+
+async function main(): Promise<void> {
+  requireDebian("nginx");
+  requireDebian("wrk");
+  const folder = mkdtempSync(join(tmpdir(), "bench-gateway-"));
+  const running: Running[] = [];
+  try {
+    const { targets, extra } = await openTargets(folder, running);
+    for (const target of targets) await runLoad(folder, target, "mock", 8, 1);
+    const rounds: Record<string, Figures[]> = {};
+    for (let index = 0; index < ROUNDS; index += 1) {
+      for (const target of targets) {
+        (rounds[target.name] ??= []).push(await round(folder, target));
+        say(
+          `bench: round ${index + 1}/${ROUNDS} ${target.name} ${Math.round(rounds[target.name]?.at(-1)?.["rps"] ?? 0)} requests/s`,
+        );
+      }
+    }
+    const proxies = targets.filter((target) => target.name !== "direct");
+    const results = Object.fromEntries(
+      proxies.map((target) => [
+        target.name,
+        summarise(rounds[target.name] ?? [], rounds["direct"] ?? [], target),
+      ]),
+    );
+    results["ours"] = { ...results["ours"], ...extra() };
+    print(results);
+    process.stdout.write(`${JSON.stringify({ name: "gateway", ...results })}\n`);
+  } finally {
+    for (const process of running.reverse()) await process.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+await main();

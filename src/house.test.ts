@@ -8,7 +8,7 @@ import { dirname, join, relative } from 'node:path';
 const ROOT = join(import.meta.dir, '..');
 const LINES_MAX = 400;
 const ROOM_FILES_MAX = 16;
-const IMPORT = /^(?:import|export)\s[^;]*?from\s+'(\.[^']+)'/gm;
+const IMPORT = /^(?:import|export)\s[^;]*?from\s+['"](\.[^'"]+)['"]/gm;
 
 /** Each wing may import the wings to its left (and itself). */
 const STAIRS = ['kit', 'db', 'http', 'identity', 'audit', 'models', 'zones', 'billing', 'objects', 'data', 'training', 'board', 'system'];
@@ -84,7 +84,7 @@ test('the gateway touches no database, store, service or routes', () => {
 });
 
 test('rules and state are pure: no clock, dice, environment or I/O', () => {
-  const impure = /Date\.now|performance\.now|Math\.random|process\.|Bun\.|from 'node:(fs|net|http|child_process|os)|fetch\(|console\./;
+  const impure = /Date\.now|performance\.now|Math\.random|process\.|Bun\.|from ['"]node:(fs|net|http|child_process|os)|fetch\(|console\./;
   const found = product.filter((source) => /(^|\/|\.)(rules|state)\.ts$/.test(source.path) && impure.test(source.text)).map((source) => source.path);
   expect(found).toEqual([]);
 });

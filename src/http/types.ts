@@ -1,25 +1,32 @@
 // Control's routes as data: one list per room; validation, permission, OpenAPI and the fault-to-response step all read it.
 // Invariant: a route without a permission does not compile, and `run` is one line into the room's service.
 
-import type { z } from 'zod';
-import type { FirmId, KeyId, OrganisationId, ProjectId } from '../kit/id.ts';
+import type { z } from "zod";
+import type { FirmId, KeyId, OrganisationId, ProjectId } from "../kit/id.ts";
 
 /** The closed list of what a route can demand; which role has which is `identity/roles`. */
 export const PERMISSIONS = [
-  'keys.read', 'keys.write',
-  'projects.read', 'projects.write',
-  'upstreams.read', 'upstreams.write',
-  'models.read', 'models.write',
-  'prices.read', 'prices.write',
-  'usage.read', 'requests.read',
-  'zones.read',
-  'audit.read',
-  'playground.use',
-  'system.read', 'system.write',
+  "keys.read",
+  "keys.write",
+  "projects.read",
+  "projects.write",
+  "upstreams.read",
+  "upstreams.write",
+  "models.read",
+  "models.write",
+  "prices.read",
+  "prices.write",
+  "usage.read",
+  "requests.read",
+  "zones.read",
+  "audit.read",
+  "playground.use",
+  "system.read",
+  "system.write",
 ] as const;
 export type Permission = (typeof PERMISSIONS)[number];
 
-export type Method = 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
+export type Method = "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
 
 /** Who is asking: resolved from an admin key (bearer) or a console session (cookie). */
 export interface Principal {
@@ -30,7 +37,7 @@ export interface Principal {
   /** A name from `identity/roles`, for display; decisions read `permissions`. */
   readonly role: string;
   readonly permissions: ReadonlySet<Permission>;
-  readonly via: 'key' | 'session';
+  readonly via: "key" | "session";
 }
 
 export interface RouteContext {
@@ -43,7 +50,7 @@ export interface Route {
   readonly method: Method;
   /** `/api/v1/keys/:id` */
   readonly path: string;
-  readonly permission: Permission | 'public' | 'signed-in';
+  readonly permission: Permission | "public" | "signed-in";
   readonly summary: string;
   readonly tag: string;
   readonly params?: z.ZodObject;
@@ -71,12 +78,15 @@ export function defineRoute<
   const B extends z.ZodType | undefined = undefined,
   R extends z.ZodType = z.ZodType,
 >(
-  route: Omit<Route, 'run' | 'params' | 'query' | 'body' | 'response'> & {
+  route: Omit<Route, "run" | "params" | "query" | "body" | "response"> & {
     readonly params?: P;
     readonly query?: Q;
     readonly body?: B;
     readonly response: R;
-    readonly run: (context: RouteContext, input: { params: Parsed<P>; query: Parsed<Q>; body: Parsed<B> }) => Promise<z.input<R>>;
+    readonly run: (
+      context: RouteContext,
+      input: { params: Parsed<P>; query: Parsed<Q>; body: Parsed<B> },
+    ) => Promise<z.input<R>>;
   },
 ): Route {
   // The server parses params, query and body with these very schemas before it calls run.

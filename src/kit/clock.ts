@@ -1,7 +1,7 @@
 // Time and dice as values, so that rules stay pure and tests decide what they return.
 // Invariant: nothing outside this file and `main.ts` reads the system clock or random source directly.
 
-import { randomFillSync } from 'node:crypto';
+import { randomFillSync } from "node:crypto";
 
 export interface Clock {
   /** Wall time, milliseconds since 1970. */

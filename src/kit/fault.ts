@@ -3,69 +3,69 @@
 
 export const FAULTS = {
   // credentials and permissions
-  'key.missing': 401,
-  'key.malformed': 401,
-  'key.unknown': 401,
-  'key.revoked': 401,
-  'key.expired': 401,
-  'key.ambiguous': 400,
-  'key.not_inference': 403,
-  'key.not_admin': 403,
-  'session.missing': 401,
-  'session.expired': 401,
-  'session.csrf': 403,
-  'link.used': 410,
-  'permission.denied': 403,
+  "key.missing": 401,
+  "key.malformed": 401,
+  "key.unknown": 401,
+  "key.revoked": 401,
+  "key.expired": 401,
+  "key.ambiguous": 400,
+  "key.not_inference": 403,
+  "key.not_admin": 403,
+  "session.missing": 401,
+  "session.expired": 401,
+  "session.csrf": 403,
+  "link.used": 410,
+  "permission.denied": 403,
   // requests
-  'request.invalid': 400,
-  'request.json': 400,
-  'request.json_depth': 400,
-  'request.json_duplicate_key': 400,
-  'request.json_prototype': 400,
-  'request.too_large': 413,
-  'request.timeout': 408,
-  'request.method': 405,
-  'request.unsupported': 400,
-  'route.not_found': 404,
-  'upgrade.refused': 426,
+  "request.invalid": 400,
+  "request.json": 400,
+  "request.json_depth": 400,
+  "request.json_duplicate_key": 400,
+  "request.json_prototype": 400,
+  "request.too_large": 413,
+  "request.timeout": 408,
+  "request.method": 405,
+  "request.unsupported": 400,
+  "route.not_found": 404,
+  "upgrade.refused": 426,
   // models and routing
-  'model.unknown': 404,
-  'model.unpriced': 403,
-  'model.no_deployment': 503,
-  'model.context_exceeded': 400,
+  "model.unknown": 404,
+  "model.unpriced": 403,
+  "model.no_deployment": 503,
+  "model.context_exceeded": 400,
   // limits and money
-  'limit.requests': 429,
-  'limit.tokens': 429,
-  'limit.streams': 429,
-  'budget.exhausted': 402,
-  'lease.unavailable': 503,
+  "limit.requests": 429,
+  "limit.tokens": 429,
+  "limit.streams": 429,
+  "budget.exhausted": 402,
+  "lease.unavailable": 503,
   // upstreams
-  'upstream.unreachable': 502,
-  'upstream.timeout': 504,
-  'upstream.invalid': 502,
-  'upstream.refused': 502,
-  'upstream.too_large': 502,
-  'upstream.cut': 502,
-  'upstream.credential': 502,
-  'upstream.forbidden_address': 400,
+  "upstream.unreachable": 502,
+  "upstream.timeout": 504,
+  "upstream.invalid": 502,
+  "upstream.refused": 502,
+  "upstream.too_large": 502,
+  "upstream.cut": 502,
+  "upstream.credential": 502,
+  "upstream.forbidden_address": 400,
   // control plane
-  'entity.not_found': 404,
-  'entity.exists': 409,
-  'entity.in_use': 409,
-  'change.conflict': 409,
-  'uplink.version': 426,
-  'uplink.unauthorised': 401,
-  'uplink.fenced': 409,
-  'uplink.fork': 409,
-  'uplink.gap': 409,
-  'snapshot.too_old': 503,
-  'snapshot.signature': 500,
-  'database.unavailable': 503,
-  'database.newer': 503,
-  'artifact.digest': 502,
-  'artifact.unavailable': 503,
-  'service.draining': 503,
-  'internal': 500,
+  "entity.not_found": 404,
+  "entity.exists": 409,
+  "entity.in_use": 409,
+  "change.conflict": 409,
+  "uplink.version": 426,
+  "uplink.unauthorised": 401,
+  "uplink.fenced": 409,
+  "uplink.fork": 409,
+  "uplink.gap": 409,
+  "snapshot.too_old": 503,
+  "snapshot.signature": 500,
+  "database.unavailable": 503,
+  "database.newer": 503,
+  "artifact.digest": 502,
+  "artifact.unavailable": 503,
+  "service.draining": 503,
+  internal: 500,
 } as const;
 
 export type FaultCode = keyof typeof FAULTS;
@@ -91,7 +91,7 @@ export class Fault extends Error {
 
   constructor(code: FaultCode, details: FaultDetails) {
     super(details.message, details.cause === undefined ? undefined : { cause: details.cause });
-    this.name = 'Fault';
+    this.name = "Fault";
     this.code = code;
     this.status = FAULTS[code];
     this.field = details.field;
@@ -106,7 +106,11 @@ export interface Refusal extends FaultDetails {
   readonly code: FaultCode;
 }
 
-export function refuse(code: FaultCode, message: string, more: Partial<FaultDetails> = {}): Refusal {
+export function refuse(
+  code: FaultCode,
+  message: string,
+  more: Partial<FaultDetails> = {},
+): Refusal {
   return { ok: false, code, message, ...more };
 }
 

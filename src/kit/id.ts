@@ -1,33 +1,33 @@
 // Prefixed, branded ids: `<prefix>_<26 characters>`, time-ordered (48 bits of milliseconds, 80 bits of dice), Crockford base 32.
 // Invariant: ids are made without a database, and a prefix tells what an id names.
 
-import type { Clock, Dice } from './clock.ts';
+import type { Clock, Dice } from "./clock.ts";
 
 declare const brand: unique symbol;
 /** A string that the compiler keeps apart from other ids. */
 export type Id<P extends string> = string & { readonly [brand]: P };
 
-export type FirmId = Id<'firm'>;
-export type OrganisationId = Id<'org'>;
-export type ProjectId = Id<'proj'>;
-export type PersonId = Id<'person'>;
-export type KeyId = Id<'key'>;
-export type ZoneId = Id<'zone'>;
-export type PoolId = Id<'pool'>;
-export type EngineId = Id<'engine'>;
-export type ModelId = Id<'model'>;
-export type ModelVersionId = Id<'version'>;
-export type PriceVersionId = Id<'price'>;
-export type RequestId = Id<'req'>;
-export type GatewayId = Id<'gw'>;
+export type FirmId = Id<"firm">;
+export type OrganisationId = Id<"org">;
+export type ProjectId = Id<"proj">;
+export type PersonId = Id<"person">;
+export type KeyId = Id<"key">;
+export type ZoneId = Id<"zone">;
+export type PoolId = Id<"pool">;
+export type EngineId = Id<"engine">;
+export type ModelId = Id<"model">;
+export type ModelVersionId = Id<"version">;
+export type PriceVersionId = Id<"price">;
+export type RequestId = Id<"req">;
+export type GatewayId = Id<"gw">;
 
-const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 
 /** 26 characters of base 32 from 16 bytes, first character carries 3 bits. */
 export function encodeId(bytes: Uint8Array): string {
   let value = 0n;
   for (const byte of bytes) value = (value << 8n) | BigInt(byte);
-  let text = '';
+  let text = "";
   for (let index = 0; index < 26; index += 1) {
     text = ALPHABET.charAt(Number(value & 31n)) + text;
     value >>= 5n;
@@ -37,7 +37,7 @@ export function encodeId(bytes: Uint8Array): string {
 
 /** The 16 bytes behind an id's last 26 characters, or undefined when they are not base 32. */
 export function decodeId(id: string): Uint8Array | undefined {
-  const text = id.slice(id.lastIndexOf('_') + 1);
+  const text = id.slice(id.lastIndexOf("_") + 1);
   if (text.length !== 26) return undefined;
   let value = 0n;
   for (const character of text) {

@@ -1,7 +1,7 @@
 // Structured logs: one JSON object a line on stderr (or short text on a terminal).
 // Invariant: callers pass only ids, counts and codes; prompts, answers and secrets never reach this file.
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogFields = Readonly<Record<string, string | number | boolean | bigint | undefined>>;
 
 export interface Log {
@@ -27,13 +27,15 @@ export function openLog(options: LogOptions, bound: LogFields = {}): Log {
     if (RANK[level] < RANK[options.level]) return;
     const time = new Date(options.nowMs()).toISOString();
     const record = { time, level, role: options.role, event, ...bound, ...fields };
-    options.write(`${JSON.stringify(record, (_, value: unknown) => (typeof value === 'bigint' ? value.toString() : value))}\n`);
+    options.write(
+      `${JSON.stringify(record, (_, value: unknown) => (typeof value === "bigint" ? value.toString() : value))}\n`,
+    );
   };
   return {
-    debug: (event, fields) => emit('debug', event, fields),
-    info: (event, fields) => emit('info', event, fields),
-    warn: (event, fields) => emit('warn', event, fields),
-    error: (event, fields) => emit('error', event, fields),
+    debug: (event, fields) => emit("debug", event, fields),
+    info: (event, fields) => emit("info", event, fields),
+    warn: (event, fields) => emit("warn", event, fields),
+    error: (event, fields) => emit("error", event, fields),
     child: (fields) => openLog(options, { ...bound, ...fields }),
   };
 }

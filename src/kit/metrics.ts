@@ -23,19 +23,28 @@ export interface Metrics {
 }
 
 /** Seconds; the buckets vLLM uses for time to first token, widened at both ends. */
-export const LATENCY_BUCKETS_S = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 10, 30, 60, 120] as const;
+export const LATENCY_BUCKETS_S = [
+  0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 10, 30, 60, 120,
+] as const;
 
 function labelText(labels: Labels): string {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`);
-  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+  const pairs = Object.entries(labels).map(
+    ([name, value]) =>
+      `${name}="${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")}"`,
+  );
+  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
 }
 
 type Render = () => string;
 
-function scalar(name: string, help: string, type: 'counter' | 'gauge') {
+function scalar(name: string, help: string, type: "counter" | "gauge") {
   const values = new Map<string, number>();
   const render: Render = () =>
-    [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...[...values].map(([key, value]) => `${name}${key} ${value}`)].join('\n');
+    [
+      `# HELP ${name} ${help}`,
+      `# TYPE ${name} ${type}`,
+      ...[...values].map(([key, value]) => `${name}${key} ${value}`),
+    ].join("\n");
   return { values, render };
 }
 
@@ -66,12 +75,14 @@ function histogramOf(name: string, help: string, bounds: readonly number[]) {
       let cumulative = 0;
       bounds.forEach((bound, index) => {
         cumulative += buckets.counts[index] ?? 0;
-        lines.push(`${name}_bucket${labelText({ ...buckets.labels, le: String(bound) })} ${cumulative}`);
+        lines.push(
+          `${name}_bucket${labelText({ ...buckets.labels, le: String(bound) })} ${cumulative}`,
+        );
       });
-      lines.push(`${name}_bucket${labelText({ ...buckets.labels, le: '+Inf' })} ${buckets.total}`);
+      lines.push(`${name}_bucket${labelText({ ...buckets.labels, le: "+Inf" })} ${buckets.total}`);
       lines.push(`${name}_sum${key} ${buckets.sum}`, `${name}_count${key} ${buckets.total}`);
     }
-    return lines.join('\n');
+    return lines.join("\n");
   };
   return { observe, render };
 }
@@ -80,7 +91,7 @@ export function openMetrics(): Metrics {
   const renders: Render[] = [];
   return {
     counter: (name, help) => {
-      const { values, render } = scalar(name, help, 'counter');
+      const { values, render } = scalar(name, help, "counter");
       renders.push(render);
       return {
         add: (value = 1, labels = {}) => {
@@ -90,7 +101,7 @@ export function openMetrics(): Metrics {
       };
     },
     gauge: (name, help) => {
-      const { values, render } = scalar(name, help, 'gauge');
+      const { values, render } = scalar(name, help, "gauge");
       renders.push(render);
       return { set: (value, labels = {}) => void values.set(labelText(labels), value) };
     },
@@ -100,8 +111,10 @@ export function openMetrics(): Metrics {
       return { observe };
     },
     observed: (name, help, read) => {
-      renders.push(() => [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, `${name} ${read()}`].join('\n'));
+      renders.push(() =>
+        [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, `${name} ${read()}`].join("\n"),
+      );
     },
-    render: () => `${renders.map((render) => render()).join('\n')}\n`,
+    render: () => `${renders.map((render) => render()).join("\n")}\n`,
   };
 }

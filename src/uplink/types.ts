@@ -1,7 +1,7 @@
 // Uplink: the versioned wire between a gateway and control. Four independent channels, each resumable: snapshot, leases, segments, feed.
 // Invariant: the gateway opens every connection; control never dials a gateway.
 
-import { z } from 'zod';
+import { z } from "zod";
 
 export const UPLINK_VERSION = 1;
 /** Control N also speaks N−1. */
@@ -28,16 +28,18 @@ export type SessionResponse = z.infer<typeof SessionResponse>;
 
 /** GET /uplink/v1/stream?gateway=…&epoch=…: newline-delimited JSON, kept open. */
 export type DownMessage =
-  | { readonly type: 'manifest'; readonly manifest: unknown }
-  | { readonly type: 'recall'; readonly resources: readonly string[] }
-  | { readonly type: 'feed'; readonly from: string; readonly body: unknown }
-  | { readonly type: 'heartbeat' };
+  | { readonly type: "manifest"; readonly manifest: unknown }
+  | { readonly type: "recall"; readonly resources: readonly string[] }
+  | { readonly type: "feed"; readonly from: string; readonly body: unknown }
+  | { readonly type: "heartbeat" };
 
 /** POST /uplink/v1/leases. */
 export const LeaseRequest = z.object({
   gateway: z.string(),
   epoch: z.int(),
-  takes: z.array(z.object({ resource: z.string().max(200), need: z.string(), want: z.string() })).max(1000),
+  takes: z
+    .array(z.object({ resource: z.string().max(200), need: z.string(), want: z.string() }))
+    .max(1000),
   gives: z.array(z.object({ resource: z.string().max(200), amount: z.string() })).max(1000),
 });
 export type LeaseRequest = z.infer<typeof LeaseRequest>;
@@ -48,7 +50,7 @@ export const LeaseResponse = z.object({
       resource: z.string(),
       amount: z.string(),
       termMs: z.number(),
-      mode: z.enum(['ample', 'scarce', 'exhausted']),
+      mode: z.enum(["ample", "scarce", "exhausted"]),
       retryAfterMs: z.number(),
     }),
   ),

@@ -12,7 +12,7 @@ export type LeaseResource =
   | `spend:project:${string}:${string}`;
 
 /** `window`: counted until 60 s after use; `permits`: held and given back; `spend`: debited for good, leftovers given back. */
-export type LeaseKind = 'window' | 'permits' | 'spend';
+export type LeaseKind = "window" | "permits" | "spend";
 
 /** One ask; `limit` is the limit that the asking gateway's snapshot states, control refuses to trust it above its own. */
 export interface LeaseAsk {
@@ -29,7 +29,7 @@ export interface LeaseGrant {
   /** Unused amount is void after this long; a duration, judged by the taker's monotonic clock (it stops at 2/3). */
   readonly termMs: number;
   /** Decided by the giver: in scarce mode ask for exactly what is needed. */
-  readonly mode: 'ample' | 'scarce' | 'exhausted';
+  readonly mode: "ample" | "scarce" | "exhausted";
   /** When asking again can help; 0 when unknown. */
   readonly retryAfterMs: number;
 }

@@ -1,39 +1,46 @@
 // Metering: the one fact that every attempt leaves behind, and the meters that it counts.
 // Invariant: codes below are part of the binary format (v1); entries are only ever appended, never renumbered.
 
-import type { RequestId } from '../../kit/id.ts';
+import type { RequestId } from "../../kit/id.ts";
 
 /** Index = code in the binary fact. `input` and `output` exclude the cached and reasoning parts counted beside them. */
 export const METERS = [
-  'input_tokens',
-  'cached_input_tokens',
-  'cache_write_tokens',
-  'output_tokens',
-  'reasoning_tokens',
-  'requests',
-  'audio_input_tokens',
-  'audio_output_tokens',
-  'images',
-  'characters',
-  'seconds',
+  "input_tokens",
+  "cached_input_tokens",
+  "cache_write_tokens",
+  "output_tokens",
+  "reasoning_tokens",
+  "requests",
+  "audio_input_tokens",
+  "audio_output_tokens",
+  "images",
+  "characters",
+  "seconds",
 ] as const;
 export type Meter = (typeof METERS)[number];
 
 /** How a quantity is known: told by the upstream, counted by us from what was relayed, or estimated. */
-export const QUANTITY_SOURCES = ['reported', 'counted', 'estimated'] as const;
+export const QUANTITY_SOURCES = ["reported", "counted", "estimated"] as const;
 export type QuantitySource = (typeof QUANTITY_SOURCES)[number];
 
-export const ATTEMPT_KINDS = ['first', 'retry', 'fallback', 'hedge', 'rescue'] as const;
+export const ATTEMPT_KINDS = ["first", "retry", "fallback", "hedge", "rescue"] as const;
 export type AttemptKind = (typeof ATTEMPT_KINDS)[number];
 
 /** `refused_upstream`: the upstream answered an error before any output; `interrupted`: our process died with the request open. */
-export const FACT_STATUSES = ['ok', 'refused_upstream', 'failed', 'cut', 'caller_left', 'interrupted'] as const;
+export const FACT_STATUSES = [
+  "ok",
+  "refused_upstream",
+  "failed",
+  "cut",
+  "caller_left",
+  "interrupted",
+] as const;
 export type FactStatus = (typeof FACT_STATUSES)[number];
 
-export const ENDPOINTS = ['chat', 'completions', 'embeddings'] as const;
+export const ENDPOINTS = ["chat", "completions", "embeddings"] as const;
 export type Endpoint = (typeof ENDPOINTS)[number];
 
-export const SERVED_TIERS = ['standard', 'batch', 'flex', 'priority', 'reserved'] as const;
+export const SERVED_TIERS = ["standard", "batch", "flex", "priority", "reserved"] as const;
 export type ServedTier = (typeof SERVED_TIERS)[number];
 
 export interface Quantity {
@@ -77,6 +84,12 @@ export interface Fact {
 
 /** Journal records. An intent is written before dispatch, progress in batches, settle before the last byte goes out. */
 export type JournalRecord =
-  | { readonly type: 'intent'; readonly fact: Fact }
-  | { readonly type: 'progress'; readonly requestId: RequestId; readonly attempt: number; readonly firstByteMs: number; readonly quantities: readonly Quantity[] }
-  | { readonly type: 'settle'; readonly fact: Fact };
+  | { readonly type: "intent"; readonly fact: Fact }
+  | {
+      readonly type: "progress";
+      readonly requestId: RequestId;
+      readonly attempt: number;
+      readonly firstByteMs: number;
+      readonly quantities: readonly Quantity[];
+    }
+  | { readonly type: "settle"; readonly fact: Fact };

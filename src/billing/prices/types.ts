@@ -1,18 +1,20 @@
 // Prices: effective-dated, per model and meter. A price version is immutable; a change is a new version with a later date.
 
-import { z } from 'zod';
-import type { OrganisationId, PriceVersionId } from '../../kit/id.ts';
-import { METERS, type Meter } from '../metering/types.ts';
+import { z } from "zod";
+import type { OrganisationId, PriceVersionId } from "../../kit/id.ts";
+import { METERS, type Meter } from "../metering/types.ts";
 
 /** Dollars per million units, exact decimal text with at most 6 places (so that one unit is a whole number of pico-dollars). */
-export const PerMillion = z.string().regex(/^\d{1,9}(\.\d{1,6})?$/, 'a decimal such as "2.50", at most 6 places');
+export const PerMillion = z
+  .string()
+  .regex(/^\d{1,9}(\.\d{1,6})?$/, 'a decimal such as "2.50", at most 6 places');
 
 export const PriceInput = z.strictObject({
   /** Public model name as callers send it. */
   model: z.string().min(1).max(200),
   effectiveFrom: z.iso.datetime({ offset: true }),
   perMillion: z.partialRecord(z.enum(METERS), PerMillion),
-  source: z.string().max(500).default(''),
+  source: z.string().max(500).default(""),
 });
 export type PriceInput = z.infer<typeof PriceInput>;
 
@@ -20,8 +22,8 @@ export type PriceInput = z.infer<typeof PriceInput>;
 export const PriceFile = z.strictObject({
   format: z.literal(1),
   asOf: z.iso.date(),
-  currency: z.literal('USD'),
-  note: z.string().default(''),
+  currency: z.literal("USD"),
+  note: z.string().default(""),
   prices: z.array(PriceInput).max(10_000),
 });
 export type PriceFile = z.infer<typeof PriceFile>;

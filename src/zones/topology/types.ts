@@ -1,11 +1,11 @@
 // Topology: zones hold pools, pools hold engines; an engine is one address that serves models. People add engines as "upstreams".
 // Invariant: an engine's credential exists here only as ciphertext bound to the engine's id (AAD).
 
-import { z } from 'zod';
-import type { EngineId, PoolId, ZoneId } from '../../kit/id.ts';
+import { z } from "zod";
+import type { EngineId, PoolId, ZoneId } from "../../kit/id.ts";
 
 /** What the engine speaks. `embedded` is our own llama.cpp engine (OpenAI dialect, internal credential). */
-export const ENGINE_KINDS = ['embedded', 'openai'] as const;
+export const ENGINE_KINDS = ["embedded", "openai"] as const;
 export type EngineKind = (typeof ENGINE_KINDS)[number];
 
 export interface Zone {
@@ -40,12 +40,12 @@ export interface Engine {
 
 /** Body of POST /api/v1/upstreams. */
 export const UpstreamInput = z.strictObject({
-  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'lower-case letters, digits and dashes'),
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, digits and dashes"),
   baseUrl: z.url().max(500),
   apiKey: z.string().min(1).max(4096).optional(),
   /** Public model name → the upstream's own name. Empty: discover by GET {baseUrl}/models. */
   models: z.record(z.string().min(1).max(200), z.string().min(1).max(200)).default({}),
-  zone: z.string().max(63).default('external'),
+  zone: z.string().max(63).default("external"),
   /** Needed for an address in a private or loopback range (a vLLM next door). */
   allowPrivateAddress: z.boolean().default(false),
 });

@@ -53,3 +53,22 @@ export function readConfig(
   if (!parsed.success || problems.length > 0) throw new Error(problems.join("\n"));
   return { ...parsed.data, dataDir: resolve(parsed.data.INTERTIE_DATA_DIR) };
 }
+
+/** What a process started by us sees: our own environment, without settings of ours but those named here. */
+export function childEnvironment(
+  settings: Readonly<Record<string, string>>,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Record<string, string> {
+  const inherited = Object.entries(env).filter(
+    (entry): entry is [string, string] =>
+      entry[1] !== undefined && !entry[0].startsWith("INTERTIE_"),
+  );
+  return { ...Object.fromEntries(inherited), ...settings };
+}
+
+/** https://no-color.org: any non-empty value means no colours. */
+export function wantsNoColour(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): boolean {
+  return (env["NO_COLOR"] ?? "") !== "" || env["TERM"] === "dumb";
+}

@@ -7,7 +7,15 @@ import { join } from "node:path";
 import { runLoad, type Target } from "./load.ts";
 import { nginxConf } from "./nginx.conf.ts";
 import { openOurs } from "./ours.ts";
-import { cpuUs, firstLine, peakMb, start, untilAnswers, type Running } from "./process.ts";
+import {
+  cpuUs,
+  firstLine,
+  freePort,
+  peakMb,
+  start,
+  untilAnswers,
+  type Running,
+} from "./process.ts";
 
 const argument = (name: string, fallback: number) => {
   const at = process.argv.indexOf(`--${name}`);
@@ -23,24 +31,17 @@ const median = (values: readonly number[]) =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
+/** In a folder of its own, so that its dependencies never shadow ours. */
 async function installPortkey(): Promise<string> {
-  const folder = join(import.meta.dir, "node_modules", "@portkey-ai", "gateway");
+  const peer = join(import.meta.dir, "peer");
+  const folder = join(peer, "node_modules", "@portkey-ai", "gateway");
   if (!existsSync(folder)) {
     say("bench: installing @portkey-ai/gateway …");
-    const install = Bun.spawn(
-      ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"],
-      { cwd: import.meta.dir, stdout: "ignore", stderr: "inherit" },
-    );
+    const quiet = ["--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"];
+    const install = Bun.spawn(["npm", "install", ...quiet], { cwd: peer, stdout: "ignore" });
     if ((await install.exited) !== 0) throw new Error("npm could not install @portkey-ai/gateway");
   }
   return join(folder, "build", "start-server.js");
-}
-
-async function freePort(): Promise<number> {
-  const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
-  const { port } = server;
-  await server.stop(true);
-  return port ?? 0;
 }
 
 function requireDebian(command: string): void {
@@ -197,7 +198,7 @@ async function main(): Promise<void> {
     print(results);
     process.stdout.write(`${JSON.stringify({ name: "gateway", ...results })}\n`);
   } finally {
-    for (const process of running.reverse()) await process.stop();
+    for (const process of running.toReversed()) await process.stop();
     rmSync(folder, { recursive: true, force: true });
   }
 }

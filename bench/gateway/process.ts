@@ -83,3 +83,10 @@ export async function untilAnswers(url: string, withinMs = 30_000): Promise<void
   }
   throw new Error(`${url} did not answer within ${withinMs} ms`);
 }
+
+export async function freePort(): Promise<number> {
+  const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
+  const { port } = server;
+  await server.stop(true);
+  return port ?? 0;
+}

@@ -230,7 +230,7 @@ export async function selectRows(trx: Read): Promise<SnapshotRows> {
 export async function markSnapshotDirty(trx: Kysely<Pick<DB, "snapshot_dirty">>): Promise<void> {
   await trx
     .updateTable("snapshot_dirty")
-    .set((change) => ({ changed: change("changed", "+", "1") }))
+    .set((change) => ({ changed: change("changed", "+", 1n) }))
     .execute();
 }
 

@@ -37,8 +37,10 @@ export type Config = Readonly<z.output<typeof Environment>> & { readonly dataDir
 
 /** Throws an Error whose message names each wrong or unknown variable, one a line. */
 export function readConfig(
-  env: Readonly<Record<string, string | undefined>> = process.env,
+  overrides: Readonly<Record<string, string | undefined>> = {},
+  surroundings: Readonly<Record<string, string | undefined>> = process.env,
 ): Config {
+  const env = { ...surroundings, ...overrides };
   const known = new Set(Object.keys(Environment.shape));
   const unknown = Object.keys(env).filter(
     (name) => name.startsWith("INTERTIE_") && !known.has(name),
@@ -61,7 +63,7 @@ export function childEnvironment(
 ): Record<string, string> {
   const inherited = Object.entries(env).filter(
     (entry): entry is [string, string] =>
-      entry[1] !== undefined && !entry[0].startsWith("INTERTIE_"),
+      entry[1] !== undefined && !entry[0].startsWith("INTERTIE_") && entry[0] !== "DATABASE_URL",
   );
   return { ...Object.fromEntries(inherited), ...settings };
 }

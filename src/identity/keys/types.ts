@@ -1,11 +1,11 @@
 // Keys: the vocabulary of credentials that callers present.
 // Invariant: the secret exists only in the caller's hands; we keep HMAC-SHA-256(key-hmac, whole token) and never the token.
 
-import { z } from 'zod';
-import type { KeyId, OrganisationId, ProjectId } from '../../kit/id.ts';
+import { z } from "zod";
+import type { KeyId, OrganisationId, ProjectId } from "../../kit/id.ts";
 
 /** `live` and `test` call models; `admin` signs people and CLIs in to control; `play` is a short-lived key minted for a console session. */
-export const KEY_KINDS = ['live', 'test', 'admin', 'play'] as const;
+export const KEY_KINDS = ["live", "test", "admin", "play"] as const;
 export type KeyKind = (typeof KEY_KINDS)[number];
 
 /** Null: no limit of its own (the project's still holds). */

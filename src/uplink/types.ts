@@ -2,6 +2,7 @@
 // Invariant: the gateway opens every connection; control never dials a gateway.
 
 import { z } from "zod";
+import type { SegmentHeader } from "../billing/metering/types.ts";
 
 export const UPLINK_VERSION = 1;
 /** Control N also speaks N−1. */
@@ -62,20 +63,6 @@ export const SegmentResponse = z.object({ lane: z.int(), committed: z.int() });
 export type SegmentResponse = z.infer<typeof SegmentResponse>;
 
 /** GET /uplink/v1/sections/:digest answers a section's bytes. */
-
-/** Header of a journal segment (HOUSE seam 2). `sequence` is gapless per gateway and lane for ever, `epoch` only fences. */
-export interface SegmentHeader {
-  readonly format: 1;
-  readonly gateway: string;
-  readonly epoch: number;
-  readonly lane: number;
-  readonly sequence: number;
-  /** SHA-256 of the previous segment's bytes, hexadecimal; 64 zeros for the first. */
-  readonly previousDigest: string;
-  readonly count: number;
-  readonly firstAtMs: number;
-  readonly lastAtMs: number;
-}
 
 /** The port that ships sealed segments (HOUSE seam 2/3): deletion only on "committed up to n". */
 export interface SegmentSink {

@@ -93,3 +93,17 @@ export type JournalRecord =
       readonly quantities: readonly Quantity[];
     }
   | { readonly type: "settle"; readonly fact: Fact };
+
+/** Header of a journal segment (HOUSE seam 2). `sequence` is gapless per gateway and lane for ever, `epoch` only fences. */
+export interface SegmentHeader {
+  readonly format: 1;
+  readonly gateway: string;
+  readonly epoch: number;
+  readonly lane: number;
+  readonly sequence: number;
+  /** SHA-256 of the previous segment's bytes, hexadecimal; 64 zeros for the first. */
+  readonly previousDigest: string;
+  readonly count: number;
+  readonly firstAtMs: number;
+  readonly lastAtMs: number;
+}

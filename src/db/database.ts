@@ -1,5 +1,5 @@
 // The connection to Postgres: one pool, Kysely on top, and how columns become values.
-// Invariant: int8 and numeric arrive as bigint (every numeric column here is numeric(38,0)), timestamptz as Date, bytea as Buffer.
+// Invariant: int8 and whole numerics arrive as bigint, timestamptz as Date; nothing that holds money is ever a float.
 
 import { Kysely, PostgresDialect } from "kysely";
 import pg from "pg";
@@ -8,10 +8,13 @@ import type { DB } from "./schema.gen.ts";
 const INT8 = 20;
 const NUMERIC = 1700;
 
+/** Every numeric column is numeric(38,0); only an average has a fraction, and stays text. */
+const parseWhole = (text: string) => (text.includes(".") ? text : BigInt(text));
+
 const types: pg.CustomTypesConfig = {
   getTypeParser: (oid: number, format?: string) =>
     (oid === INT8 || oid === NUMERIC) && format !== "binary"
-      ? (text: string) => BigInt(text)
+      ? parseWhole
       : pg.types.getTypeParser(oid, format === "binary" ? "binary" : "text"),
 };
 
@@ -33,6 +36,8 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     connectionString: url,
     max: options.connectionsMax ?? 10,
     connectionTimeoutMillis: 5_000,
+    // A test or a command that is done need not wait for idle connections.
+    allowExitOnIdle: true,
     types,
   });
   pool.on("error", (error) => options.onIdleError?.(error));

@@ -80,7 +80,7 @@ export async function openTestDatabase(): Promise<TestDatabase> {
   shared ??= openShared();
   const { url, admin, template } = await shared;
   const name = `test_${process.pid}_${randomBytes(6).toString("hex")}`;
-  await admin.pool.query(`create database ${name} template ${template}`);
+  await admin.pool.query(`create database ${name} template ${template} strategy file_copy`);
   const database = openDatabase(named(url, name));
   return {
     ...database,

@@ -1,0 +1,111 @@
+// Usage in OpenAI's shape → quantities. Pure.
+// Invariants: quantities are disjoint (cached input is taken out of input, reasoning out of output); a count that is negative,
+// fractional, absurd or larger than its whole is not believed: the caller then falls back to what was relayed.
+
+import type { Quantity } from "../../../billing/metering/types.ts";
+
+/** Beyond any real request; a lying upstream must not fill the ledger. */
+const TOKENS_MAX = 1_000_000_000;
+
+function count(value: unknown): bigint | undefined {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= TOKENS_MAX
+    ? BigInt(value)
+    : undefined;
+}
+
+function field(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+}
+
+/** A missing part is 0, a wrong one spoils the whole usage. */
+function part(value: unknown): bigint | undefined {
+  return value === undefined || value === null ? 0n : count(value);
+}
+
+/** Undefined when the usage cannot be believed. */
+export function toQuantities(usage: unknown): Quantity[] | undefined {
+  const input = count(field(usage, "prompt_tokens"));
+  const output = part(field(usage, "completion_tokens"));
+  const cached = part(field(field(usage, "prompt_tokens_details"), "cached_tokens"));
+  const reasoning = part(field(field(usage, "completion_tokens_details"), "reasoning_tokens"));
+  if (
+    input === undefined ||
+    output === undefined ||
+    cached === undefined ||
+    reasoning === undefined
+  )
+    return undefined;
+  if (cached > input || reasoning > output) return undefined;
+  const quantities: Quantity[] = [];
+  const add = (meter: Quantity["meter"], amount: bigint) => {
+    if (amount > 0n) quantities.push({ meter, amount, source: "reported" });
+  };
+  add("input_tokens", input - cached);
+  add("cached_input_tokens", cached);
+  add("output_tokens", output - reasoning);
+  add("reasoning_tokens", reasoning);
+  return quantities;
+}
+
+/** English text is about four bytes a token; also what a JSON body around it costs, so it is rather too high. */
+const BYTES_A_TOKEN = 4;
+
+/** When the upstream told nothing: input from the request's bytes, output from the events relayed. */
+export function estimateQuantities(requestBytes: number, outputTokens: number): Quantity[] {
+  const input: Quantity = {
+    meter: "input_tokens",
+    amount: BigInt(Math.ceil(requestBytes / BYTES_A_TOKEN)),
+    source: "estimated",
+  };
+  return outputTokens === 0
+    ? [input]
+    : [input, { meter: "output_tokens", amount: BigInt(outputTokens), source: "counted" }];
+}
+
+const USAGE_KEY = Buffer.from('"usage"');
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/** The end of the object that opens at `start`, exclusive; undefined when it is cut. Strings are skipped whole. */
+function objectEnd(bytes: Uint8Array, start: number): number | undefined {
+  let depth = 0;
+  for (let at = start; at < bytes.length; at += 1) {
+    const byte = bytes[at];
+    if (byte === QUOTE) {
+      for (at += 1; at < bytes.length && bytes[at] !== QUOTE; at += 1)
+        if (bytes[at] === BACKSLASH) at += 1;
+    } else if (byte === 0x7b) {
+      depth += 1;
+    } else if (byte === 0x7d) {
+      depth -= 1;
+      if (depth === 0) return at + 1;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * The last `"usage": {…}` in these bytes, found by byte search. A key inside a string is escaped (`\"usage\"`) and so does not
+ * match. Undefined when there is none (`"usage": null` counts as none).
+ */
+export function findUsage(bytes: Uint8Array): unknown {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (
+    let at = buffer.lastIndexOf(USAGE_KEY);
+    at >= 0;
+    at = at === 0 ? -1 : buffer.lastIndexOf(USAGE_KEY, at - 1)
+  ) {
+    if (at > 0 && bytes[at - 1] === BACKSLASH) continue;
+    let start = at + USAGE_KEY.length;
+    while (bytes[start] === 0x20 || bytes[start] === 0x3a) start += 1;
+    if (bytes[start] !== 0x7b) continue;
+    const end = objectEnd(bytes, start);
+    if (end === undefined) continue;
+    try {
+      return JSON.parse(buffer.toString("utf8", start, end)) as unknown;
+    } catch {
+      continue;
+    }
+  }
+  return undefined;
+}

@@ -38,6 +38,8 @@ export interface Principal {
   readonly role: string;
   readonly permissions: ReadonlySet<Permission>;
   readonly via: "key" | "session";
+  /** Set when `via` is `session`: names the session, is no secret. */
+  readonly sessionId?: string;
 }
 
 export interface RouteContext {
@@ -69,6 +71,29 @@ export interface RouteInput {
   readonly body: unknown;
 }
 
+/** A body with headers beside it (a cookie); `run` may return one instead of a plain body. */
+export class Reply<T> {
+  readonly body: T;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(body: T, headers: Readonly<Record<string, string>>) {
+    this.body = body;
+    this.headers = headers;
+  }
+}
+
+/** A route that answers a whole response itself, streams included; the same checks come before it. */
+export interface RawRoute extends Pick<
+  Route,
+  "method" | "path" | "permission" | "summary" | "tag" | "body"
+> {
+  readonly handle: (
+    request: Request,
+    principal: Principal,
+    requestId: string,
+  ) => Promise<Response> | Response;
+}
+
 type Parsed<T> = T extends z.ZodType ? z.output<T> : undefined;
 
 /** Keeps a route's schemas and its `run` arguments in step for the compiler; the list itself stays plain data. */
@@ -86,7 +111,7 @@ export function defineRoute<
     readonly run: (
       context: RouteContext,
       input: { params: Parsed<P>; query: Parsed<Q>; body: Parsed<B> },
-    ) => Promise<z.input<R>>;
+    ) => Promise<z.input<R> | Reply<z.input<R>>>;
   },
 ): Route {
   // The server parses params, query and body with these very schemas before it calls run.

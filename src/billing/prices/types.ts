@@ -38,3 +38,9 @@ export interface PriceVersion {
   /** Pico-dollars per unit; a meter that is absent costs the meter it falls back to (see rules). */
   readonly picoPerUnit: Readonly<Partial<Record<Meter, bigint>>>;
 }
+
+/** A version and when the next one of the same model took over; null: none has been set. */
+export interface PriceTerm {
+  readonly version: PriceVersion;
+  readonly supersededAtMs: number | null;
+}

@@ -2,7 +2,7 @@
 // Invariants: everything is verified before anything is written; the rows go in within one transaction; a target that holds anything is refused.
 
 import { createReadStream } from "node:fs";
-import { chmod, copyFile, cp, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import pg from "pg";
 import type { MasterKey } from "../../kit/secret.ts";
@@ -147,11 +147,4 @@ export async function restore(deps: RestoreDeps, options: RestoreOptions): Promi
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-/** The key file goes into the new folder with the rights that `up` asks for. */
-export async function placeKey(from: string, dataDir: string): Promise<void> {
-  const to = join(dataDir, "master.key");
-  await copyFile(from, to);
-  await chmod(to, 0o600);
 }

@@ -1,0 +1,32 @@
+// A look at a database without changing it: which migrations it has, and what time it thinks it is.
+
+import { openDatabase } from "../db/database.ts";
+import { readMigrations } from "../db/migrate.ts";
+
+export interface DatabaseProbe {
+  readonly pending: readonly string[];
+  /** Applied there, unknown here: a newer version was at work. */
+  readonly unknown: readonly string[];
+  readonly nowMs: number;
+}
+
+export async function probeDatabase(url: string): Promise<DatabaseProbe> {
+  const database = openDatabase(url, { connectionsMax: 1 });
+  try {
+    const { rows } = await database.pool.query<{ now: Date; known: boolean }>(
+      "select clock_timestamp() as now, to_regclass('migrations') is not null as known",
+    );
+    const applied = rows[0]?.known
+      ? await database.pool.query<{ name: string }>("select name from migrations")
+      : { rows: [] };
+    const names = new Set(applied.rows.map((row) => row.name));
+    const files = (await readMigrations()).map((migration) => migration.name);
+    return {
+      pending: files.filter((name) => !names.has(name)),
+      unknown: [...names].filter((name) => !files.includes(name)),
+      nowMs: rows[0]?.now.getTime() ?? 0,
+    };
+  } finally {
+    await database.close();
+  }
+}

@@ -1,0 +1,263 @@
+// The last requests: filters in the URL, rows by keyboard, the chosen one beside the list.
+
+import { useQuery } from "@tanstack/react-query";
+import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
+import { useMemo } from "react";
+import { queries } from "../api.ts";
+import type { RequestRow } from "../api.types.ts";
+import { count, duration, money, when } from "../format.ts";
+import { useSettings } from "../settings.ts";
+import { Answer, Empty } from "../ui/answer.tsx";
+import { Button, Choices } from "../ui/controls.tsx";
+import { Page, Time } from "../ui/page.tsx";
+import { Table, type Column } from "../ui/table.tsx";
+import { Outcome, RequestChain } from "../ui/request-chain.tsx";
+
+const route = getRouteApi("/app/requests");
+const LIVE_MS = 4_000;
+const STATUSES = [
+  "ok",
+  "failures",
+  "refused_upstream",
+  "failed",
+  "cut",
+  "caller_left",
+  "interrupted",
+];
+
+const COLUMNS: readonly Column<RequestRow>[] = [
+  {
+    head: "Time",
+    cell: (row) => (
+      <Link to="/requests/$requestId" params={{ requestId: row.requestId }}>
+        <Time at={row.at} />
+      </Link>
+    ),
+  },
+  { head: "Outcome", cell: (row) => <Outcome status={row.status} httpStatus={row.httpStatus} /> },
+  { head: "Model", cell: (row) => row.model },
+  {
+    head: "Route",
+    wide: true,
+    cell: (row) =>
+      `${row.zone} / ${row.engine}${row.attempt > 1 ? ` (${row.attemptKind} ${row.attempt})` : ""}`,
+  },
+  { head: "Key", wide: true, cell: (row) => row.keyName },
+  { head: "First token", align: "end", wide: true, cell: (row) => duration(row.firstByteMs) },
+  { head: "Total", align: "end", wide: true, cell: (row) => duration(row.durationMs) },
+  {
+    head: "Tokens in",
+    align: "end",
+    wide: true,
+    cell: (row) => count(row.inputTokens + row.cachedInputTokens),
+  },
+  {
+    head: "Tokens out",
+    align: "end",
+    wide: true,
+    cell: (row) => count(row.outputTokens + row.reasoningTokens),
+  },
+  { head: "Cost", align: "end", cell: (row) => money(row.amount) },
+];
+
+export function RequestsPage() {
+  const { find, row: chosen, live, status, ...rest } = route.useSearch();
+  const navigate = useNavigate({ from: "/requests" });
+  const filter = { ...rest, status: status === "failures" ? undefined : status };
+  const requests = useQuery({
+    ...queries.requests(filter),
+    refetchInterval: live === "off" ? false : LIVE_MS,
+    placeholderData: (old) => old,
+  });
+  const rows = useMemo(
+    () => matching(requests.data?.items ?? [], status, find),
+    [requests.data, status, find],
+  );
+  const choose = (row: string | undefined) =>
+    void navigate({ search: (old) => ({ ...old, row }), replace: true });
+  const open = (id: string) =>
+    void navigate({ to: "/requests/$requestId", params: { requestId: requestIdOf(id) } });
+  return (
+    <Page
+      title="Requests"
+      lede="The last 1,000, newest first."
+      asOf={requests.dataUpdatedAt || undefined}
+    >
+      <Filters rows={requests.data?.items ?? []} />
+      <Answer query={requests} rows={8}>
+        {() => (
+          <div className={chosen ? "beside" : ""}>
+            {rows.length === 0 ? (
+              <NoRows />
+            ) : (
+              <Table
+                caption="Requests"
+                columns={COLUMNS}
+                rows={rows}
+                rowId={rowIdOf}
+                selected={chosen}
+                onSelect={choose}
+                onOpen={open}
+              />
+            )}
+            {chosen ? (
+              <Peek requestId={requestIdOf(chosen)} onClose={() => choose(undefined)} />
+            ) : null}
+          </div>
+        )}
+      </Answer>
+    </Page>
+  );
+}
+
+/** A request has a row for each attempt. */
+const rowIdOf = (row: RequestRow) => `${row.requestId}.${row.attempt}`;
+const requestIdOf = (rowId: string) => rowId.split(".")[0] ?? rowId;
+
+function matching(
+  rows: readonly RequestRow[],
+  status: string | undefined,
+  find: string | undefined,
+) {
+  const text = find?.toLowerCase();
+  return rows.filter(
+    (row) =>
+      (status !== "failures" || row.status !== "ok") &&
+      (text === undefined ||
+        [row.requestId, row.model, row.keyName, row.engine, row.zone, row.project, row.status].some(
+          (value) => value.toLowerCase().includes(text),
+        )),
+  );
+}
+
+function Filters({ rows }: { rows: readonly RequestRow[] }) {
+  const search = route.useSearch();
+  const navigate = useNavigate({ from: "/requests" });
+  const { timeZone } = useSettings();
+  const set = (change: Partial<typeof search>) =>
+    void navigate({ search: (old) => ({ ...old, ...change, row: undefined }), replace: true });
+  const models = [
+    ...new Set([...rows.map((row) => row.model), ...(search.model ? [search.model] : [])]),
+  ].sort();
+  const keys = useQuery(queries.keys());
+  const span = [search.from, search.to].map((at) => (at ? when(at, "moment", timeZone) : ""));
+  const scoped = [
+    search.engineId ? "one engine" : "",
+    search.projectId ? "one project" : "",
+    span.some(Boolean) ? `${span[0] || "the beginning"} to ${span[1] || "now"}` : "",
+  ].filter(Boolean);
+  return (
+    <search className="tools">
+      <label>
+        <span>Find</span>
+        <input
+          data-filter
+          type="search"
+          placeholder="id, model, key, engine"
+          value={search.find ?? ""}
+          onChange={(event) => set({ find: event.target.value || undefined })}
+        />
+      </label>
+      <label>
+        <span>Outcome</span>
+        <select
+          value={search.status ?? ""}
+          onChange={(event) => set({ status: event.target.value || undefined })}
+        >
+          <option value="">any</option>
+          {STATUSES.map((status) => (
+            <option key={status} value={status}>
+              {status === "failures" ? "all failures" : status.replaceAll("_", " ")}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label>
+        <span>Model</span>
+        <select
+          value={search.model ?? ""}
+          onChange={(event) => set({ model: event.target.value || undefined })}
+        >
+          <option value="">any</option>
+          {models.map((model) => (
+            <option key={model}>{model}</option>
+          ))}
+        </select>
+      </label>
+      <label>
+        <span>Key</span>
+        <select
+          value={search.keyId ?? ""}
+          onChange={(event) => set({ keyId: event.target.value || undefined })}
+        >
+          <option value="">any</option>
+          {(keys.data?.items ?? []).map((key) => (
+            <option key={key.id} value={key.id}>
+              {key.name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <Choices
+        label="Updates"
+        choices={[
+          { label: "Live", active: search.live === undefined, search: { live: undefined } },
+          { label: "Paused", active: search.live === "off", search: { live: "off" } },
+        ]}
+      />
+      {scoped.length > 0 ? (
+        <p className="scope">
+          Only {scoped.join(", ")}. <Link to="/requests">Show all</Link>
+        </p>
+      ) : null}
+    </search>
+  );
+}
+
+function NoRows() {
+  const filtered = Object.keys(route.useSearch()).some((name) => name !== "live" && name !== "row");
+  return filtered ? (
+    <Empty
+      title="No request matches"
+      action={
+        <Link className="button primary" to="/requests">
+          Show all requests
+        </Link>
+      }
+    >
+      Nothing among the last 1,000 fits these filters.
+    </Empty>
+  ) : (
+    <Empty
+      title="No requests yet"
+      action={
+        <Link className="button primary" to="/playground">
+          Open the playground
+        </Link>
+      }
+    >
+      Each call through the gateway leaves a row here, with its route, tokens and cost.
+    </Empty>
+  );
+}
+
+function Peek({ requestId, onClose }: { requestId: string; onClose: () => void }) {
+  const request = useQuery(queries.request(requestId));
+  return (
+    <aside
+      className="peek"
+      aria-label="Chosen request"
+      onKeyDown={(event) => (event.key === "Escape" ? onClose() : undefined)}
+    >
+      <header>
+        <Link to="/requests/$requestId" params={{ requestId }}>
+          Open as page
+        </Link>
+        <Button look="quiet" aria-label="Close" onClick={onClose}>
+          ✕
+        </Button>
+      </header>
+      <Answer query={request}>{(detail) => <RequestChain detail={detail} />}</Answer>
+    </aside>
+  );
+}

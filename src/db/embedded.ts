@@ -20,6 +20,8 @@ export interface EmbeddedOptions {
   /** For example `.intertie/postgres`. */
   readonly folder: string;
   readonly durable?: boolean;
+  /** After a crash: the port that others already know. */
+  readonly port?: number;
 }
 
 export interface EmbeddedPostgres {
@@ -64,7 +66,7 @@ async function createDatabase(url: string, name: string): Promise<void> {
 }
 
 export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
-  const { folder, durable = true } = options;
+  const { folder, durable = true, port } = options;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const passwordFile = join(folder, "password");
   const password = readOrMakePassword(passwordFile);
@@ -73,7 +75,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedP
   const running = findServer(folder);
   const server: RunningServer = running
     ? await attachServer(folder, running)
-    : await startServer({ folder, durable });
+    : await startServer({ folder, durable, port });
   const url = `postgres://${SUPERUSER}:${password}@127.0.0.1:${server.port}`;
   await createDatabase(url, DATABASE);
   return {

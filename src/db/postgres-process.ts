@@ -26,6 +26,8 @@ export interface ServerFolder {
   readonly folder: string;
   /** False only for tests: no fsync, so a power loss may lose the data. */
   readonly durable: boolean;
+  /** After a crash: the port that others already know; else a free one. */
+  readonly port?: number | undefined;
 }
 
 export interface RunningServer {
@@ -247,10 +249,9 @@ export function attachServer(folder: string, lock: RunningServer): Promise<Runni
 export async function startServer(server: ServerFolder): Promise<RunningServer> {
   const { postgres } = await binaries();
   const data = join(server.folder, "data");
-  const flags = Object.entries(settings(server, await freePort())).flatMap(([name, value]) => [
-    "-c",
-    `${name}=${value}`,
-  ]);
+  const flags = Object.entries(settings(server, server.port ?? (await freePort()))).flatMap(
+    ([name, value]) => ["-c", `${name}=${value}`],
+  );
   const [command = "", ...rest] = commandAs(
     accountFor(server.folder),
     [data, postgres],

@@ -33,6 +33,8 @@ export type RunState = z.infer<typeof RunState>;
 
 export interface DataDir {
   readonly folder: string;
+  /** What a run that could not say goodbye left behind. */
+  readonly leftover: RunState | undefined;
   path(...parts: string[]): string;
   writeRunState(state: RunState): void;
   /** Lets go of the lock and removes run.json. */
@@ -86,6 +88,7 @@ export function openDataDir(folder: string): DataDir {
   chmodSync(folder, 0o700);
   return {
     folder,
+    leftover: readRunState(folder),
     path: (...parts) => join(folder, ...parts),
     writeRunState: (state) =>
       replaceFile(join(folder, "run.json"), `${JSON.stringify(state, null, 2)}\n`),

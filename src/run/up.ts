@@ -4,6 +4,7 @@
 import { join } from "node:path";
 import { availableParallelism } from "node:os";
 import type { Config } from "../config.ts";
+import { isAlive } from "../db/postgres-process.ts";
 import { systemClock } from "../kit/clock.ts";
 import { openLog, type Log } from "../kit/log.ts";
 import type { MasterKey } from "../kit/secret.ts";
@@ -41,8 +42,25 @@ const READY_MAX_MS = 90_000;
 /** A second Ctrl-C within this time is the first one's echo (npm and the terminal both pass it on). */
 const ECHO_MS = 1_000;
 
+const LEFTOVER_POLL_MS = 100;
+
+/** A killed `up` leaves roles that notice it and drain; their ports are free only then. */
+async function awaitLeftovers(
+  dataDir: DataDir,
+  drainMs: number,
+  say: (text: string) => void,
+): Promise<void> {
+  const left = () =>
+    (dataDir.leftover?.roles ?? []).filter((role) => role.pid > 0 && isAlive(role.pid));
+  const endMs = performance.now() + drainMs + LEFTOVER_POLL_MS * 50;
+  for (let told = false; left().length > 0 && performance.now() < endMs; told = true) {
+    if (!told) say("waiting for what the last run left behind to finish …");
+    await Bun.sleep(LEFTOVER_POLL_MS);
+  }
+}
+
 /** Everything that can be refused, before anything runs. Port 0 is settled here, so that all roles agree on it. */
-async function prepare(config: Config): Promise<Grounds> {
+async function prepare({ config, say }: UpOptions): Promise<Grounds> {
   const exposure = judgeExposure({
     host: config.INTERTIE_HOST,
     tlsCert: config.INTERTIE_TLS_CERT,
@@ -51,6 +69,7 @@ async function prepare(config: Config): Promise<Grounds> {
   });
   const dataDir = openDataDir(config.dataDir);
   try {
+    await awaitLeftovers(dataDir, config.INTERTIE_DRAIN_MAX_S * 1000, say);
     const [gateway = 0, control = 0, engine = 0] = await probePorts([
       { flag: "--port", host: config.INTERTIE_HOST, port: config.INTERTIE_GATEWAY_PORT },
       { flag: "--control-port", host: config.INTERTIE_HOST, port: config.INTERTIE_CONTROL_PORT },
@@ -178,7 +197,7 @@ function listenForStop(say: (text: string) => void): StopWish {
 /** Resolves with the exit code, once everything is stopped again. */
 export async function up(options: UpOptions): Promise<number> {
   const startedMs = performance.now();
-  const grounds = await prepare(options.config);
+  const grounds = await prepare(options);
   const { dataDir, config } = grounds;
   const supervisorLog = openLogFile(dataDir.path("logs", "up.log"));
   const log = openLog({

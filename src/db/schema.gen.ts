@@ -103,6 +103,7 @@ export interface DB {
     upstream_request_id: string;
     quantities: Json;
     amount_pico: Int8;
+    price_in_force: Defaulted<boolean>;
   };
   firms: {
     id: string;

@@ -52,37 +52,40 @@ export interface Settled {
   readonly fact: Fact;
 }
 
-export type ReadSegment =
-  | { readonly ok: true; readonly settled: readonly Settled[] }
-  | { readonly ok: false; readonly reason: string };
+export interface ReadSegment {
+  readonly segment: StoredSegment;
+  readonly settled: readonly Settled[];
+  /** Why it cannot be posted; undefined: it can. */
+  readonly flaw: string | undefined;
+}
 
-const bad = (segment: StoredSegment, reason: string) => ({
-  ok: false as const,
-  reason: `segment ${segment.sequence}: ${reason}`,
-});
+function settledOf(segment: StoredSegment): Settled[] | string {
+  if (segmentDigest(segment.bytes) !== segment.digest) return "its bytes do not have its digest";
+  const { header, frames } = decodeSegment(segment.bytes);
+  if (
+    header.gateway !== segment.gateway ||
+    header.lane !== segment.lane ||
+    header.sequence !== segment.sequence
+  )
+    return `it calls itself ${header.gateway}/${header.lane}/${header.sequence}`;
+  const { payloads, wholeBytes } = scanFrames(frames);
+  if (wholeBytes !== frames.length || payloads.length !== header.count)
+    return `${payloads.length} of ${header.count} records are whole`;
+  return payloads.flatMap((payload, index) => {
+    const record = decodeRecord(payload);
+    return record.type === "settle" ? [{ index, fact: record.fact }] : [];
+  });
+}
 
 /** Only settle records are posted; intents and progress serve recovery at the gateway. */
 export function readSegment(segment: StoredSegment): ReadSegment {
-  if (segmentDigest(segment.bytes) !== segment.digest)
-    return bad(segment, "its bytes do not have its digest");
   try {
-    const { header, frames } = decodeSegment(segment.bytes);
-    if (
-      header.gateway !== segment.gateway ||
-      header.lane !== segment.lane ||
-      header.sequence !== segment.sequence
-    )
-      return bad(segment, `it calls itself ${header.gateway}/${header.lane}/${header.sequence}`);
-    const { payloads, wholeBytes } = scanFrames(frames);
-    if (wholeBytes !== frames.length || payloads.length !== header.count)
-      return bad(segment, `${payloads.length} of ${header.count} records are whole`);
-    const settled = payloads.flatMap((payload, index) => {
-      const record = decodeRecord(payload);
-      return record.type === "settle" ? [{ index, fact: record.fact }] : [];
-    });
-    return { ok: true, settled };
+    const settled = settledOf(segment);
+    return typeof settled === "string"
+      ? { segment, settled: [], flaw: settled }
+      : { segment, settled, flaw: undefined };
   } catch (error) {
-    return bad(segment, error instanceof Error ? error.message : String(error));
+    return { segment, settled: [], flaw: error instanceof Error ? error.message : String(error) };
   }
 }
 
@@ -94,27 +97,48 @@ export function wasInForce(term: PriceTerm, atMs: number): boolean {
   );
 }
 
-export type Rated =
-  | { readonly ok: true; readonly facts: readonly PostedFact[] }
-  | { readonly ok: false; readonly reason: string };
+type Terms = ReadonlyMap<number, PriceTerm>;
 
-/** A fact without a known price is never rated at zero: the segment is refused instead. */
-export function rateSegment(
-  segment: StoredSegment,
-  settled: readonly Settled[],
-  terms: ReadonlyMap<number, PriceTerm>,
-): Rated {
+/** A fact without a known price is never rated at zero: the segment is flawed instead. */
+function rateSegment({ segment, settled }: ReadSegment, terms: Terms): PostedFact[] | string {
   const { gateway, lane, sequence } = segment;
   const facts: PostedFact[] = [];
   for (const { index, fact } of settled) {
     const term = terms.get(fact.priceVersionRef);
     if (term === undefined)
-      return bad(segment, `record ${index}: price version ${fact.priceVersionRef} is not known`);
+      return `record ${index}: price version ${fact.priceVersionRef} is not known`;
     const amountPico = priceFact(term.version, fact.quantities);
     const priceInForce = wasInForce(term, fact.startedAtMs);
     facts.push({ gateway, lane, sequence, index, fact, amountPico, priceInForce });
   }
-  return { ok: true, facts };
+  return facts;
+}
+
+export interface RatedBatch {
+  /** Leading segments that can be posted. */
+  readonly segments: number;
+  readonly facts: readonly PostedFact[];
+  /** What is wrong with the segment after them; undefined: nothing, all were taken. */
+  readonly flaw: string | undefined;
+}
+
+/** `posted`: the sequence before the first segment; the batch ends before the first gap or flaw. */
+export function rateBatch(posted: number, reads: readonly ReadSegment[], terms: Terms): RatedBatch {
+  const facts: PostedFact[] = [];
+  for (const [at, read] of reads.entries()) {
+    const sequence = posted + 1 + at;
+    const flawed = (flaw: string) => ({
+      segments: at,
+      facts,
+      flaw: `segment ${sequence}: ${flaw}`,
+    });
+    if (read.segment.sequence !== sequence) return flawed("it was received but is missing");
+    if (read.flaw !== undefined) return flawed(read.flaw);
+    const rated = rateSegment(read, terms);
+    if (typeof rated === "string") return flawed(rated);
+    facts.push(...rated);
+  }
+  return { segments: reads.length, facts, flaw: undefined };
 }
 
 function toEntries(facts: readonly PostedFact[]): LedgerEntry[] {
@@ -130,7 +154,13 @@ function toEntries(facts: readonly PostedFact[]): LedgerEntry[] {
     const { organisationRef, projectRef, modelVersionRef, priceVersionRef } = fact;
     const amountPico = group.reduce((sum, posted) => sum + posted.amountPico, 0n);
     const line = {
-      ...{ gateway, lane, sequence, organisationRef, projectRef, modelVersionRef, priceVersionRef },
+      gateway,
+      lane,
+      sequence,
+      organisationRef,
+      projectRef,
+      modelVersionRef,
+      priceVersionRef,
       factCount: group.length,
     };
     return [

@@ -250,7 +250,10 @@ export interface Edit extends Span {
 }
 
 /** Edits must not overlap. The same bytes come back when there is nothing to do. */
-export function splice(bytes: Uint8Array, edits: readonly Edit[]): Uint8Array {
+export function splice(
+  bytes: Uint8Array<ArrayBuffer>,
+  edits: readonly Edit[],
+): Uint8Array<ArrayBuffer> {
   if (edits.length === 0) return bytes;
   const ordered = [...edits].sort((left, right) => left.start - right.start);
   const out = new Uint8Array(

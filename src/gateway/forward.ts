@@ -1,0 +1,87 @@
+// Step 6, forward: intent to the journal, then ranked targets until one answers. Nothing was relayed yet, so a retry is safe.
+// Invariant: every attempt has an intent on disk before its dispatch, and every intent gets exactly one settlement.
+
+import { refuse, type Refusal } from "../kit/fault.ts";
+import { factOf, NOT_ANSWERED, settleAttempt, settleNeeds } from "./settle.ts";
+import type { Attempt, Dispatch, GatewayDeps, Outcome, UpstreamFailure } from "./types.ts";
+import type { UpstreamAnswer } from "./upstreams/openai/client.ts";
+
+const PATHS = {
+  chat: "/chat/completions",
+  completions: "/completions",
+  embeddings: "/embeddings",
+} as const;
+
+export interface Answered {
+  readonly ok: true;
+  readonly attempt: Attempt;
+  readonly answer: UpstreamAnswer;
+  readonly abort: AbortController;
+}
+
+async function tryTarget(
+  deps: GatewayDeps,
+  dispatch: Dispatch,
+  attempt: Attempt,
+): Promise<Answered | UpstreamFailure> {
+  const { engine, upstreamModel } = attempt.target;
+  await deps.journal.append({
+    type: "intent",
+    fact: factOf(dispatch, attempt, NOT_ANSWERED, deps.clock.monotonicMs()),
+  });
+  deps.load.begin(engine.id);
+  const abort = new AbortController();
+  const { signal } = dispatch.request;
+  const leave = () => abort.abort();
+  signal.addEventListener("abort", leave, { once: true });
+  const answer = await deps.upstream.call({
+    engine,
+    path: PATHS[dispatch.endpoint],
+    body: dispatch.reading.bodyFor(upstreamModel),
+    streamed: dispatch.reading.streamed,
+    requestId: dispatch.id,
+    abort,
+  });
+  signal.removeEventListener("abort", leave);
+  return answer.ok ? { ok: true, attempt, answer, abort } : answer;
+}
+
+function toRefusal(failure: UpstreamFailure): Refusal {
+  const { code, message, retryAfterSeconds } = failure;
+  return refuse(code, message, retryAfterSeconds === undefined ? {} : { retryAfterSeconds });
+}
+
+/** The attempt that answered, or the refusal of the last one that did not; all failed ones are settled. */
+export async function forward(deps: GatewayDeps, dispatch: Dispatch): Promise<Answered | Refusal> {
+  const targets = dispatch.plan.targets.slice(0, deps.limits.attemptsMax);
+  let last: Refusal = refuse("model.no_deployment", "No upstream serves this model.");
+  for (const [index, target] of targets.entries()) {
+    const attempt: Attempt = {
+      number: index + 1,
+      kind: index === 0 ? "first" : "fallback",
+      target,
+    };
+    const result = await tryTarget(deps, dispatch, attempt);
+    if (result.ok) {
+      deps.load.succeeded(target.engine.id);
+      return result;
+    }
+    const left = dispatch.request.signal.aborted;
+    if (!left) deps.load.failed(target.engine.id, deps.clock.monotonicMs());
+    deps.load.end(target.engine.id);
+    deps.log.warn("upstream.failed", {
+      requestId: dispatch.id,
+      engine: target.engine.name,
+      code: result.code,
+    });
+    last = toRefusal(result);
+    const outcome: Outcome = { ...NOT_ANSWERED, status: left ? "caller_left" : "refused_upstream" };
+    const fact = settleAttempt(deps, dispatch, attempt, outcome);
+    if (left || !result.retryable || index === targets.length - 1) {
+      deps.observe(fact, dispatch);
+      break;
+    }
+  }
+  settleNeeds(deps, dispatch, []);
+  return last;
+}

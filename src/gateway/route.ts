@@ -1,0 +1,60 @@
+// Step 4, route: which engines can serve this model for this organisation, best first. Pure; clock and dice are arguments.
+// Invariant: a model without a price in force is refused here, before anything is dispatched.
+
+import { refuse, type Refusal } from "../kit/fault.ts";
+import type { SnapshotModel, SnapshotReader, SnapshotTenant } from "../snapshot/types.ts";
+import type { LoadLedger } from "../zones/routing/load.state.ts";
+import { rankEngines } from "../zones/routing/rules.ts";
+import type { Plan, Target } from "./types.ts";
+
+function targetsOf(
+  snapshot: SnapshotReader,
+  model: SnapshotModel,
+  load: LoadLedger,
+  nowMs: number,
+  dice: () => number,
+): Target[] {
+  const byEngine = new Map(
+    model.deployments.map((deployment) => [deployment.engineId, deployment.upstreamModel]),
+  );
+  const candidates = model.deployments.map(({ engineId }) => ({
+    engineId,
+    inFlight: load.inFlight(engineId, nowMs),
+    coolingDown: load.coolingDown(engineId, nowMs),
+  }));
+  return rankEngines(candidates, dice).flatMap((engineId) => {
+    const engine = snapshot.engine(engineId);
+    const upstreamModel = byEngine.get(engineId);
+    return engine === undefined || upstreamModel === undefined ? [] : [{ engine, upstreamModel }];
+  });
+}
+
+export function route(
+  snapshot: SnapshotReader,
+  tenant: SnapshotTenant,
+  name: string,
+  load: LoadLedger,
+  nowMs: number,
+  dice: () => number,
+): ({ ok: true } & Plan) | Refusal {
+  const { organisationId } = tenant;
+  const model = snapshot.model(organisationId, name);
+  if (model === undefined) {
+    return refuse(
+      "model.unknown",
+      `The model \`${name}\` does not exist or you do not have access to it.`,
+      { field: "model" },
+    );
+  }
+  const price = snapshot.priceAt(organisationId, name, nowMs);
+  if (price === undefined) {
+    return refuse("model.unpriced", `The model \`${name}\` has no price, so it is not served.`, {
+      field: "model",
+      hint: "Set one with `intertie prices set`, or in the console under Prices.",
+    });
+  }
+  const targets = targetsOf(snapshot, model, load, nowMs, dice);
+  if (targets.length === 0)
+    return refuse("model.no_deployment", `The model \`${name}\` is served by no enabled upstream.`);
+  return { ok: true, model, price, targets };
+}

@@ -1,0 +1,117 @@
+// The request walk: one call a step, all the branching of a request. docs/walk.md draws it.
+// Invariant: every later step reads the one snapshot taken here.
+
+import type { Endpoint } from "../billing/metering/types.ts";
+import { refuse, type Refusal } from "../kit/fault.ts";
+import { makeId } from "../kit/id.ts";
+import { errorText } from "../kit/log.ts";
+import { admit } from "./admit.ts";
+import { errorResponse } from "./dialects/openai/errors.ts";
+import { forward } from "./forward.ts";
+import type { Need } from "./leases/types.ts";
+import { readBody, readRequest } from "./read.ts";
+import { relayStream, relayWhole } from "./relay.ts";
+import { needsOf, toLimitRefusal } from "./reserve.ts";
+import { route } from "./route.ts";
+import { settleNeeds } from "./settle.ts";
+import type { Sweep } from "./sweep.ts";
+import type { Dispatch, Exchange, GatewayDeps } from "./types.ts";
+
+function limitHeaders(deps: GatewayDeps, needs: readonly Need[]): [string, string][] {
+  return needs.flatMap((need): [string, string][] => {
+    const kind = need.resource.split(":")[0];
+    if (kind !== "requests" && kind !== "tokens") return [];
+    const remaining = deps.leases.remaining(need.resource);
+    const limit: [string, string] = [`x-ratelimit-limit-${kind}`, need.limit.toString()];
+    return remaining === undefined
+      ? [limit]
+      : [limit, [`x-ratelimit-remaining-${kind}`, remaining.toString()]];
+  });
+}
+
+async function dispatchAndRelay(
+  deps: GatewayDeps,
+  dispatch: Dispatch,
+  sweep: Sweep,
+): Promise<Response | Refusal> {
+  const answered = await forward(deps, dispatch);
+  if (!answered.ok) return answered;
+  const streams = dispatch.reading.streamed && !answered.answer.refusal;
+  const response = streams
+    ? relayStream(deps, dispatch, answered, sweep)
+    : await relayWhole(deps, dispatch, answered);
+  if (!(response instanceof Response)) return response;
+  for (const [name, value] of limitHeaders(deps, dispatch.needs)) response.headers.set(name, value);
+  return response;
+}
+
+async function steps(
+  deps: GatewayDeps,
+  exchange: Exchange,
+  sweep: Sweep,
+): Promise<Response | Refusal> {
+  const { request, snapshot } = exchange;
+  const caller = admit(snapshot, request.headers, deps.tokenHmac, exchange.startedAtMs);
+  if (!caller.ok) return caller;
+  const body = await readBody(request, deps.limits);
+  if (!body.ok) return body;
+  const reading = readRequest(body.bytes, exchange.endpoint);
+  if (!reading.ok) return reading;
+  const plan = route(
+    snapshot,
+    caller.tenant,
+    reading.model,
+    deps.load,
+    deps.clock.monotonicMs(),
+    deps.dice.next,
+  );
+  if (!plan.ok) return plan;
+  const needs = needsOf(caller, plan, reading, exchange.startedAtMs);
+  const reserved = needs.length === 0 ? true : deps.leases.reserve(needs);
+  const granted = reserved === true ? true : await reserved;
+  if (granted !== true) return toLimitRefusal(granted, needs);
+  const dispatch: Dispatch = { ...exchange, caller, reading, plan, needs, released: false };
+  try {
+    return await dispatchAndRelay(deps, dispatch, sweep);
+  } catch (error) {
+    settleNeeds(deps, dispatch, []);
+    throw error;
+  }
+}
+
+export async function walk(
+  deps: GatewayDeps,
+  request: Request,
+  endpoint: Endpoint,
+  sweep: Sweep,
+): Promise<Response> {
+  const id = makeId("req", deps.clock, deps.dice);
+  const snapshot = deps.snapshot();
+  if (snapshot === undefined) {
+    return errorResponse(
+      refuse("snapshot.too_old", "This gateway has no current configuration.", {
+        retryAfterSeconds: 5,
+      }),
+      id,
+    );
+  }
+  const exchange: Exchange = {
+    id,
+    endpoint,
+    request,
+    snapshot,
+    startedAtMs: deps.clock.nowMs(),
+    startedAt: deps.clock.monotonicMs(),
+  };
+  try {
+    const result = await steps(deps, exchange, sweep);
+    return result instanceof Response ? result : errorResponse(result, id);
+  } catch (error) {
+    deps.log.error("walk.failed", { requestId: id, reason: errorText(error) });
+    const code = deps.journal.healthy ? "internal" : "service.draining";
+    return errorResponse(
+      refuse(code, "This gateway cannot serve the request now.", { retryAfterSeconds: 2 }),
+      id,
+    );
+  }
+}

@@ -9,7 +9,7 @@ import type { Log } from "../../kit/log.ts";
 import { decodeSegment, segmentDigest } from "../metering/segment.rules.ts";
 import type { SegmentHeader } from "../metering/types.ts";
 import { judgeArrival, type Arrival } from "./arrival.rules.ts";
-import { openLedgerStore, type LedgerTable } from "./store.ts";
+import { openLedgerStore } from "./store.ts";
 
 export interface ReceiveDeps {
   readonly inTransaction: <T>(work: (trx: Transaction<DB>) => Promise<T>) => Promise<T>;
@@ -33,7 +33,7 @@ async function take(
   header: SegmentHeader,
   bytes: Uint8Array,
 ): Promise<Outcome> {
-  const store = openLedgerStore(trx.$pickTables<LedgerTable>());
+  const store = openLedgerStore(trx);
   const { gateway, lane, sequence } = header;
   const digest = segmentDigest(bytes);
   const cursor = await store.lockCursor(gateway, lane);

@@ -8,7 +8,7 @@ import type { Clock } from "../../kit/clock.ts";
 import type { Log } from "../../kit/log.ts";
 import type { PriceTerm } from "../prices/types.ts";
 import { rateBatch, readSegment, toPosting, type RatedBatch } from "./rules.ts";
-import { openLedgerStore, type LedgerTable } from "./store.ts";
+import { openLedgerStore } from "./store.ts";
 import type { LaneCursor, PostedFact, SettledSpend, StoredSegment } from "./types.ts";
 
 export interface LedgerDeps {
@@ -70,7 +70,7 @@ async function postLane(
   cursor: LaneCursor,
   batchMax: number,
 ): Promise<Posted> {
-  const store = openLedgerStore(trx.$pickTables<LedgerTable>());
+  const store = openLedgerStore(trx);
   const { gateway, lane } = cursor;
   const segments = await store.selectSegments(cursor, batchMax);
   const batch = await rate(deps, trx, cursor, segments);
@@ -94,9 +94,7 @@ async function postLane(
 
 /** One batch of every lane that has something; the worker calls it every 200 ms, and at once while there is more. */
 export async function postSegments(deps: LedgerDeps, limits: PostingLimits): Promise<Posted> {
-  const backlog = await deps.inTransaction((trx) =>
-    openLedgerStore(trx.$pickTables<LedgerTable>()).selectBacklog(),
-  );
+  const backlog = await deps.inTransaction((trx) => openLedgerStore(trx).selectBacklog());
   let all = NOTHING;
   for (const cursor of backlog) {
     const posted = await deps.inTransaction((trx) => postLane(deps, trx, cursor, limits.batchMax));

@@ -5,13 +5,9 @@ import { sql, type Kysely } from "kysely";
 import type { DB } from "../../db/schema.gen.ts";
 import type { LaneCursor, PostingBatch, StoredSegment } from "./types.ts";
 
-export type LedgerTable =
-  | "ledger_cursors"
-  | "segments"
-  | "facts"
-  | "ledger_entries"
-  | "usage_minutes";
-type LedgerTables = Pick<DB, LedgerTable>;
+type LedgerDb = Kysely<
+  Pick<DB, "ledger_cursors" | "segments" | "facts" | "ledger_entries" | "usage_minutes">
+>;
 
 export interface LedgerStore {
   /** Lanes with segments to post, frozen ones left out. */
@@ -124,11 +120,7 @@ const minuteRows = ({ minutes }: PostingBatch) =>
   }));
 
 /** One statement a table, whatever the number of rows: Postgres unpacks the JSON by the table's own row type. */
-async function insertPosting(
-  db: Kysely<LedgerTables>,
-  batch: PostingBatch,
-  at: Date,
-): Promise<void> {
+async function insertPosting(db: LedgerDb, batch: PostingBatch, at: Date): Promise<void> {
   if (batch.facts.length === 0) return;
   await sql`insert into facts
     select * from json_populate_recordset(null::facts, ${toJson(factRows(batch))}::json)`.execute(
@@ -149,11 +141,7 @@ async function insertPosting(
       amount_pico = old.amount_pico + excluded.amount_pico`.execute(db);
 }
 
-async function lockCursor(
-  db: Kysely<LedgerTables>,
-  gateway: string,
-  lane: number,
-): Promise<LaneCursor> {
+async function lockCursor(db: LedgerDb, gateway: string, lane: number): Promise<LaneCursor> {
   await db
     .insertInto("ledger_cursors")
     .values({ gateway, lane })
@@ -170,7 +158,7 @@ async function lockCursor(
 }
 
 async function insertSegment(
-  db: Kysely<LedgerTables>,
+  db: LedgerDb,
   segment: StoredSegment,
   epoch: number,
   recordCount: number,
@@ -197,11 +185,7 @@ async function insertSegment(
     .execute();
 }
 
-async function movePosted(
-  db: Kysely<LedgerTables>,
-  cursor: LaneCursor,
-  posted: number,
-): Promise<boolean> {
+async function movePosted(db: LedgerDb, cursor: LaneCursor, posted: number): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable("ledger_cursors")
     .set({ posted })
@@ -213,8 +197,11 @@ async function movePosted(
   return numUpdatedRows === 1n;
 }
 
-/** `db`: usually the transaction of the use case. */
-export function openLedgerStore(db: Kysely<LedgerTables>): LedgerStore {
+/** `all`: usually the transaction of the use case. */
+export function openLedgerStore(all: Kysely<DB>): LedgerStore {
+  const db: LedgerDb = all.$pickTables<
+    "ledger_cursors" | "segments" | "facts" | "ledger_entries" | "usage_minutes"
+  >();
   return {
     selectBacklog: async () => {
       const rows = await db

@@ -44,3 +44,26 @@ export interface PriceTerm {
   readonly version: PriceVersion;
   readonly supersededAtMs: number | null;
 }
+
+export const PriceQuery = z.strictObject({ model: z.string().max(200).optional() });
+export type PriceQuery = z.infer<typeof PriceQuery>;
+
+export const PriceView = z.strictObject({
+  id: z.string(),
+  model: z.string(),
+  effectiveFrom: z.iso.datetime(),
+  source: z.string(),
+  /** Meter → dollars per million units. */
+  perMillion: z.partialRecord(z.enum(METERS), z.string()),
+});
+export type PriceView = z.infer<typeof PriceView>;
+
+/** Newest first within a model; a price list is small, so it comes whole. */
+export const PriceList = z.strictObject({ items: z.array(PriceView), next: z.null() });
+export type PriceList = z.infer<typeof PriceList>;
+
+export const PriceImported = z.strictObject({ added: z.int(), unchanged: z.int() });
+export type PriceImported = z.infer<typeof PriceImported>;
+
+/** A version that is not stored yet. */
+export type NewPrice = Pick<PriceVersion, "model" | "effectiveFromMs" | "source" | "picoPerUnit">;

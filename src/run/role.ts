@@ -13,15 +13,15 @@ export interface Running {
 export type StartRole = (config: Config, log: Log) => Promise<Running>;
 
 /** Remembers closers while a role opens its parts, and runs them last first. One that fails does not keep the others open. */
-export function openStack(log: Log): {
+export function openClosers(log: Log): {
   readonly defer: (name: string, close: () => unknown) => void;
   readonly closeAll: () => Promise<void>;
 } {
-  const closers: { readonly name: string; readonly close: () => unknown }[] = [];
+  const open: { readonly name: string; readonly close: () => unknown }[] = [];
   return {
-    defer: (name, close) => void closers.push({ name, close }),
+    defer: (name, close) => void open.push({ name, close }),
     closeAll: async () => {
-      for (const { name, close } of closers.splice(0).toReversed()) {
+      for (const { name, close } of open.splice(0).toReversed()) {
         try {
           await close();
         } catch (error) {

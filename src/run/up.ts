@@ -15,7 +15,7 @@ import { greetingJson, greetingText } from "./greeting.ts";
 import { openLogFile } from "./log-file.ts";
 import { openPostgres, type Postgres } from "./postgres.ts";
 import { probePorts } from "./ports.ts";
-import { openStack } from "./role.ts";
+import { openClosers } from "./role.ts";
 import { planRoles, ROLES_STARTED, type RolePlan } from "./roles.ts";
 import { setUp, type SetUp } from "./set-up.ts";
 
@@ -206,8 +206,8 @@ export async function up(options: UpOptions): Promise<number> {
     nowMs: systemClock.nowMs,
     write: supervisorLog.write,
   });
-  const stack = openStack(log);
-  stack.defer("data folder", dataDir.close);
+  const closers = openClosers(log);
+  closers.defer("data folder", dataDir.close);
   const stop = listenForStop(options.say);
   try {
     const postgres = await openPostgres({
@@ -215,7 +215,7 @@ export async function up(options: UpOptions): Promise<number> {
       folder: dataDir.path("postgres"),
       log,
     });
-    stack.defer("postgres", postgres.stop);
+    closers.defer("postgres", postgres.stop);
     const made = await setUp({
       databaseUrl: postgres.url,
       master: grounds.master,
@@ -230,7 +230,7 @@ export async function up(options: UpOptions): Promise<number> {
       const ofRole = plans.flatMap((plan, index) =>
         plan.role === role ? [{ plan, child: children[index] }] : [],
       );
-      stack.defer(role, () =>
+      closers.defer(role, () =>
         Promise.all(ofRole.map(({ plan, child }) => child?.stop(plan.stopMaxMs))),
       );
     }
@@ -246,7 +246,7 @@ export async function up(options: UpOptions): Promise<number> {
     }
     return 0;
   } finally {
-    await stack.closeAll();
+    await closers.closeAll();
     options.say(`stopped; the data is in ${config.dataDir}`);
     supervisorLog.close();
   }

@@ -121,6 +121,7 @@ export interface DB {
     product_version: string;
     opened_at: Timestamp;
     seen_at: Timestamp;
+    left_at: Timestamp | null;
   };
   keys: {
     id: string;
@@ -259,6 +260,8 @@ export interface DB {
     gateway: string;
     epoch: number;
     outstanding_pico: Int8;
+    settled_pico: Defaulted<Int8>;
+    release_after: number | null;
   };
   usage_minutes: {
     organisation_ref: number;

@@ -76,11 +76,8 @@ export async function forward(deps: GatewayDeps, dispatch: Dispatch): Promise<An
     });
     last = toRefusal(result);
     const outcome: Outcome = { ...NOT_ANSWERED, status: left ? "caller_left" : "refused_upstream" };
-    const fact = settleAttempt(deps, dispatch, attempt, outcome);
-    if (left || !result.retryable || index === targets.length - 1) {
-      deps.observe(fact, dispatch);
-      break;
-    }
+    settleAttempt(deps, dispatch, attempt, outcome);
+    if (left || !result.retryable) break;
   }
   settleNeeds(deps, dispatch, []);
   return last;

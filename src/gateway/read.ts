@@ -57,23 +57,43 @@ function isCount(value: unknown, most: number): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= most;
 }
 
-/** The caller's cap on output over all choices, or a refusal naming the field. */
-function outputCap(
-  bytes: Uint8Array,
-  peeked: Peeked,
-): { ok: true; tokens: number | undefined } | Refusal {
-  let cap: number | undefined;
+type Cap = { readonly ok: true; readonly cap: Reading["outputCap"] };
+
+/** The caller's cap on one choice, or a refusal naming the field. */
+function outputCap(bytes: Uint8Array, peeked: Peeked): Cap | Refusal {
+  let cap: Reading["outputCap"];
   for (const field of ["max_tokens", "max_completion_tokens"]) {
     const value = valueOf(bytes, peeked, field);
     if (value === undefined || value === null) continue;
     if (!isCount(value, OUTPUT_TOKENS_MAX))
       return invalid(field, `must be a whole number from 1 to ${OUTPUT_TOKENS_MAX}.`);
-    cap = Math.max(cap ?? 0, value);
+    if (cap === undefined || value > cap.tokens) cap = { tokens: value, field };
   }
-  const choices = valueOf(bytes, peeked, "n") ?? 1;
-  if (!isCount(choices, CHOICES_MAX))
-    return invalid("n", `must be a whole number from 1 to ${CHOICES_MAX}.`);
-  return { ok: true, tokens: cap === undefined ? undefined : cap * choices };
+  return { ok: true, cap };
+}
+
+/** A prompt may be a text, tokens, or a list of either; each of a list is answered on its own. */
+function promptsIn(prompt: unknown): number {
+  if (!Array.isArray(prompt) || typeof prompt[0] === "number") return 1;
+  return Math.max(1, prompt.length);
+}
+
+type Choices = { readonly ok: true; readonly choices: number };
+
+/** How many answers the upstream will write. */
+function choicesOf(bytes: Uint8Array, peeked: Peeked, endpoint: Endpoint): Choices | Refusal {
+  if (endpoint === "embeddings") return { ok: true, choices: 0 };
+  let most = 1;
+  for (const field of endpoint === "chat" ? ["n"] : ["n", "best_of"]) {
+    const value = valueOf(bytes, peeked, field) ?? 1;
+    if (!isCount(value, CHOICES_MAX))
+      return invalid(field, `must be a whole number from 1 to ${CHOICES_MAX}.`);
+    most = Math.max(most, value);
+  }
+  const isList =
+    endpoint === "completions" && bytes[peeked.fields.get("prompt")?.start ?? 0] === 0x5b;
+  const prompts = isList ? promptsIn(valueOf(bytes, peeked, "prompt")) : 1;
+  return { ok: true, choices: most * prompts };
 }
 
 interface StreamWish {
@@ -124,6 +144,8 @@ export function readRequest(
   }
   const cap = outputCap(bytes, peeked);
   if (!cap.ok) return cap;
+  const answers = choicesOf(bytes, peeked, endpoint);
+  if (!answers.ok) return answers;
   const wish = streamWish(bytes, peeked, endpoint);
   if (!wish.ok) return wish;
   return {
@@ -132,7 +154,8 @@ export function readRequest(
     model,
     streamed: wish.streamed,
     wantsUsage: wish.wantsUsage,
-    outputTokensMax: cap.tokens,
+    outputCap: cap.cap,
+    choices: answers.choices,
     bodyFor: (name) =>
       splice(
         bytes,

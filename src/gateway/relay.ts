@@ -1,21 +1,25 @@
-// Step 7, relay: bytes out, usage read in passing; the last ones only after the settlement is on disk.
-// Invariants: the upstream is read only as fast as the caller takes (pull), chunks pass whole, and a stream that did not end well
-// never looks as if it had.
+// Step 7, relay, whole answers: read within bounds, usage taken from them, out only after the settlement is on disk.
+// Invariant: an answer that is cut, stalled, too large or no JSON object is a failure of the upstream, never passed on.
 
 import type { Quantity } from "../billing/metering/types.ts";
-import { refuse, type FaultCode, type Refusal } from "../kit/fault.ts";
+import { refuse, type Refusal } from "../kit/fault.ts";
 import { errorText } from "../kit/log.ts";
-import { errorEvent } from "./dialects/openai/errors.ts";
-import { openStreamState, type StreamState } from "./dialects/openai/stream.state.ts";
-import { estimateQuantities, findUsage, toQuantities } from "./dialects/openai/usage.rules.ts";
+import {
+  estimateOutput,
+  estimateQuantities,
+  findUsage,
+  toQuantities,
+} from "./dialects/openai/usage.rules.ts";
 import type { Answered } from "./forward.ts";
 import { settle } from "./settle.ts";
-import type { Sweep } from "./sweep.ts";
 import type { Dispatch, GatewayDeps, Outcome } from "./types.ts";
 
 const UPSTREAM_ID = "x-request-id";
 
-function headersOf(dispatch: Dispatch, answered: Answered): Record<string, string> {
+export const upstreamIdOf = (answered: Answered) =>
+  answered.answer.response.headers.get(UPSTREAM_ID) ?? "";
+
+export function relayHeaders(dispatch: Dispatch, answered: Answered): Record<string, string> {
   const headers: Record<string, string> = {
     "content-type": answered.answer.response.headers.get("content-type") ?? "application/json",
     "x-request-id": dispatch.id,
@@ -24,26 +28,70 @@ function headersOf(dispatch: Dispatch, answered: Answered): Record<string, strin
   return headers;
 }
 
-function believed(
+/** What the upstream told, when it can be believed; otherwise undefined, and a line in the log. */
+export function believed(
   deps: GatewayDeps,
   dispatch: Dispatch,
   usage: unknown,
-  outputEvents: number,
-): readonly Quantity[] {
+): readonly Quantity[] | undefined {
   const quantities = usage === undefined ? undefined : toQuantities(usage);
-  if (quantities !== undefined) return quantities;
-  if (usage !== undefined) deps.log.warn("upstream.usage_not_believed", { requestId: dispatch.id });
-  return estimateQuantities(dispatch.reading.bytes.length, outputEvents);
+  if (quantities === undefined && usage !== undefined)
+    deps.log.warn("upstream.usage_not_believed", { requestId: dispatch.id });
+  return quantities;
 }
 
-/** All bytes of an answer, or undefined when it is larger than the bound. */
-async function readAll(
-  response: Response,
+type Bytes = Uint8Array<ArrayBuffer>;
+
+const tooLarge = () => refuse("upstream.too_large", "The upstream's answer is too large.");
+
+/** Bodies without a length are counted while they come, so that an endless one is never held whole. */
+async function readCounted(
+  body: ReadableStream<Uint8Array>,
   bytesMax: number,
-): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  if (Number(response.headers.get("content-length") ?? "0") > bytesMax) return undefined;
-  const bytes = await response.bytes();
-  return bytes.length > bytesMax ? undefined : bytes;
+  onChunk: () => void,
+): Promise<Bytes | Refusal> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const reader = body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done || value === undefined) break;
+    onChunk();
+    length += value.length;
+    if (length > bytesMax) return tooLarge();
+    parts.push(value);
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+async function readAnswer(deps: GatewayDeps, answered: Answered): Promise<Bytes | Refusal> {
+  const { response } = answered.answer;
+  const { answerBytesMax, chunkTimeoutMs } = deps.limits;
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    answered.abort.abort();
+  }, chunkTimeoutMs);
+  try {
+    const length = response.headers.get("content-length");
+    if (length !== null)
+      return Number(length) > answerBytesMax ? tooLarge() : await response.bytes();
+    return response.body === null
+      ? new Uint8Array()
+      : await readCounted(response.body, answerBytesMax, () => timer.refresh());
+  } catch (error) {
+    return late
+      ? refuse("upstream.timeout", "The upstream went silent in the middle of its answer.")
+      : refuse("upstream.cut", `The upstream cut its answer off: ${errorText(error)}.`);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 const OPEN_BRACE = 0x7b;
@@ -56,6 +104,13 @@ function looksWhole(bytes: Uint8Array): boolean {
   return bytes[first] === OPEN_BRACE && bytes[last] === CLOSE_BRACE;
 }
 
+function quantitiesOf(deps: GatewayDeps, dispatch: Dispatch, bytes: Uint8Array) {
+  return (
+    believed(deps, dispatch, findUsage(bytes)) ??
+    estimateQuantities(dispatch.reading.bytes.length, estimateOutput(bytes), "estimated")
+  );
+}
+
 /** The whole answer at once. A refusal when the upstream's body is not usable. */
 export async function relayWhole(
   deps: GatewayDeps,
@@ -63,213 +118,41 @@ export async function relayWhole(
   answered: Answered,
 ): Promise<Response | Refusal> {
   const { response, refusal } = answered.answer;
-  const upstreamRequestId = response.headers.get(UPSTREAM_ID) ?? "";
   const firstByteMs = Math.round(deps.clock.monotonicMs() - dispatch.startedAt);
   const end = (status: Outcome["status"], httpStatus: number, quantities: readonly Quantity[]) =>
     settle(deps, dispatch, answered.attempt, {
       status,
       httpStatus,
       firstByteMs,
-      upstreamRequestId,
+      upstreamRequestId: upstreamIdOf(answered),
       quantities,
     });
-  const fail = async (code: FaultCode, message: string): Promise<Refusal> => {
+  const read = await readAnswer(deps, answered);
+  const bytes =
+    read instanceof Uint8Array && !refusal && !looksWhole(read)
+      ? refuse("upstream.invalid", "The upstream's answer is no JSON object.")
+      : read;
+  if (!(bytes instanceof Uint8Array)) {
     answered.abort.abort();
+    deps.load.failed(answered.attempt.target.engine.id, deps.clock.monotonicMs());
     await end("failed", 502, []);
-    return refuse(code, message);
-  };
-  let bytes: Uint8Array<ArrayBuffer> | undefined;
-  try {
-    bytes = await readAll(response, deps.limits.answerBytesMax);
-  } catch (error) {
-    return fail("upstream.cut", `The upstream cut its answer off: ${errorText(error)}.`);
+    return bytes;
   }
-  if (bytes === undefined) return fail("upstream.too_large", "The upstream's answer is too large.");
-  if (!refusal && !looksWhole(bytes))
-    return fail("upstream.invalid", "The upstream's answer is no JSON object.");
-  const quantities = refusal ? [] : believed(deps, dispatch, findUsage(bytes), 0);
-  await end(refusal ? "refused_upstream" : "ok", response.status, quantities);
-  return new Response(bytes, { status: response.status, headers: headersOf(dispatch, answered) });
-}
-
-class StreamRelay {
-  readonly #deps: GatewayDeps;
-  readonly #dispatch: Dispatch;
-  readonly #answered: Answered;
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  readonly #state: StreamState;
-  readonly #stopSweep: () => void;
-  #firstByteMs = -1;
-  #lastChunkAt: number;
-  #progressEvents = 0;
-  #timedOut = false;
-  #settled = false;
-
-  constructor(
-    deps: GatewayDeps,
-    dispatch: Dispatch,
-    answered: Answered,
-    body: ReadableStream<Uint8Array>,
-    sweep: Sweep,
-  ) {
-    this.#deps = deps;
-    this.#dispatch = dispatch;
-    this.#answered = answered;
-    this.#reader = body.getReader();
-    this.#state = openStreamState(!dispatch.reading.wantsUsage);
-    this.#lastChunkAt = deps.clock.monotonicMs();
-    this.#stopSweep = sweep.add(() => this.#tick());
-  }
-
-  /** Once a second: progress to the journal, and the deadline between two chunks. */
-  #tick(): void {
-    const { events } = this.#state;
-    if (events > this.#progressEvents) {
-      this.#progressEvents = events;
-      this.#deps.journal.appendLazy({
-        type: "progress",
-        requestId: this.#dispatch.id,
-        attempt: this.#answered.attempt.number,
-        firstByteMs: this.#firstByteMs,
-        quantities: estimateQuantities(this.#dispatch.reading.bytes.length, events),
-      });
-    }
-    if (this.#deps.clock.monotonicMs() - this.#lastChunkAt < this.#deps.limits.chunkTimeoutMs)
-      return;
-    this.#timedOut = true;
-    this.#answered.abort.abort();
-  }
-
-  async #settle(status: Outcome["status"], httpStatus: number): Promise<void> {
-    if (this.#settled) return;
-    this.#settled = true;
-    this.#stopSweep();
-    const { usage, events } = this.#state;
-    const upstreamRequestId = this.#answered.answer.response.headers.get(UPSTREAM_ID) ?? "";
-    const quantities = believed(this.#deps, this.#dispatch, usage, events);
-    await settle(this.#deps, this.#dispatch, this.#answered.attempt, {
-      status,
-      httpStatus,
-      firstByteMs: this.#firstByteMs,
-      upstreamRequestId,
-      quantities,
-    });
-  }
-
-  /** One turn: reads until something may go on, or the stream is over. */
-  async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
-    for (;;) {
-      let chunk: { done: boolean; value?: Uint8Array | undefined };
-      try {
-        chunk = await this.#reader.read();
-      } catch (error) {
-        const late = refuse("upstream.timeout", "The upstream went silent.");
-        return this.#break(
-          controller,
-          this.#timedOut
-            ? late
-            : refuse("upstream.cut", `The upstream cut the stream off: ${errorText(error)}.`),
-        );
-      }
-      if (this.#settled) return;
-      if (chunk.done || chunk.value === undefined) return this.#finish(controller, undefined);
-      const now = this.#deps.clock.monotonicMs();
-      this.#lastChunkAt = now;
-      if (this.#firstByteMs < 0) this.#firstByteMs = Math.round(now - this.#dispatch.startedAt);
-      const passed = this.#state.pass(chunk.value);
-      if (passed === "too_large")
-        return this.#break(
-          controller,
-          refuse("upstream.too_large", "The upstream sent an event that is too large."),
-        );
-      if (passed.bytes.length > 0) controller.enqueue(passed.bytes);
-      if (passed.last !== undefined) return this.#finish(controller, passed.last);
-      if (passed.bytes.length > 0) return;
-    }
-  }
-
-  /** A proper end goes out only after its settlement is on disk. */
-  async #finish(
-    controller: ReadableStreamDefaultController<Uint8Array>,
-    last: Uint8Array | undefined,
-  ): Promise<void> {
-    if (last === undefined && !this.#state.done)
-      return this.#break(
-        controller,
-        refuse("upstream.cut", "The upstream ended the stream before its end."),
-      );
-    try {
-      await this.#settle(this.#state.failed ? "failed" : "ok", 200);
-      if (last !== undefined) controller.enqueue(last);
-    } catch (error) {
-      this.#deps.log.error("settle.failed", {
-        requestId: this.#dispatch.id,
-        reason: errorText(error),
-      });
-      controller.enqueue(
-        new TextEncoder().encode(
-          errorEvent(refuse("internal", "The usage of this answer could not be recorded.")),
-        ),
-      );
-    }
-    controller.close();
-    this.#answered.abort.abort();
-  }
-
-  async #break(
-    controller: ReadableStreamDefaultController<Uint8Array>,
-    why: Refusal,
-  ): Promise<void> {
-    if (this.#settled) return;
-    this.#answered.abort.abort();
-    this.#deps.load.failed(this.#answered.attempt.target.engine.id, this.#deps.clock.monotonicMs());
-    await this.#settle("cut", 200).catch(() => {});
-    controller.enqueue(new TextEncoder().encode(errorEvent(why)));
-    controller.close();
-  }
-
-  /** The caller left: read on for a moment, since the usage may be near; then cancel and bill what was relayed. */
-  async left(): Promise<void> {
-    if (this.#settled) return;
-    const until = this.#deps.clock.monotonicMs() + this.#deps.limits.drainMs;
-    const timer = setTimeout(() => this.#answered.abort.abort(), this.#deps.limits.drainMs);
-    try {
-      while (this.#state.usage === undefined && this.#deps.clock.monotonicMs() < until) {
-        const { done, value } = await this.#reader.read();
-        if (done || value === undefined || this.#state.pass(value) === "too_large") break;
-      }
-    } catch {
-      // The bound was reached, or the upstream broke: what was relayed is known either way.
-    } finally {
-      clearTimeout(timer);
-      this.#answered.abort.abort();
-    }
-    await this.#settle("caller_left", 0).catch((error: unknown) =>
-      this.#deps.log.error("settle.failed", {
-        requestId: this.#dispatch.id,
-        reason: errorText(error),
-      }),
-    );
-  }
-}
-
-/** Server-sent events, as fast as the caller reads them. */
-export function relayStream(
-  deps: GatewayDeps,
-  dispatch: Dispatch,
-  answered: Answered,
-  sweep: Sweep,
-): Response {
-  const { response } = answered.answer;
-  const body =
-    response.body ?? new ReadableStream<Uint8Array>({ start: (controller) => controller.close() });
-  const relay = new StreamRelay(deps, dispatch, answered, body, sweep);
-  const stream = new ReadableStream<Uint8Array>(
-    { pull: (controller) => relay.pull(controller), cancel: () => void relay.left() },
-    { highWaterMark: 0 },
+  const left = dispatch.request.signal.aborted;
+  const fact = await end(
+    refusal ? "refused_upstream" : left ? "caller_left" : "ok",
+    left ? 0 : response.status,
+    refusal ? [] : quantitiesOf(deps, dispatch, bytes),
   );
-  return new Response(stream, {
+  deps.observe.ended({
+    exchange: dispatch,
+    httpStatus: response.status,
+    fact,
+    events: 0,
+    chunks: 0,
+  });
+  return new Response(bytes, {
     status: response.status,
-    headers: { ...headersOf(dispatch, answered), "cache-control": "no-cache" },
+    headers: relayHeaders(dispatch, answered),
   });
 }

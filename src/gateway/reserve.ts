@@ -8,7 +8,7 @@ import type { LeaseRefusal, Need } from "./leases/types.ts";
 import type { Caller, Plan, Reading } from "./types.ts";
 
 /** For a model whose output bound nobody knows and a caller who named none. */
-const OUTPUT_TOKENS_DEFAULT = 16_384n;
+const OUTPUT_TOKENS_DEFAULT = 16_384;
 
 /** No tokenizer makes more tokens than bytes; the context bounds it where it is known. */
 function inputTokensMax(plan: Plan, reading: Reading): bigint {
@@ -19,10 +19,21 @@ function inputTokensMax(plan: Plan, reading: Reading): bigint {
 
 function outputTokensMax(plan: Plan, reading: Reading): bigint {
   const { outputTokensMax: modelMax, contextTokens } = plan.model;
+  const each = reading.outputCap?.tokens ?? modelMax ?? contextTokens ?? OUTPUT_TOKENS_DEFAULT;
+  return BigInt(each) * BigInt(reading.choices);
+}
+
+/** A cap beyond what the model can write is an error of the caller's, told before anything is reserved. */
+export function judgeCap(plan: Plan, reading: Reading): Refusal | undefined {
+  const { outputTokensMax: modelMax, contextTokens, name } = plan.model;
   const bound = modelMax ?? contextTokens;
-  const asked = reading.outputTokensMax;
-  if (asked !== undefined) return BigInt(bound === null ? asked : Math.min(asked, bound * 128));
-  return bound === null ? OUTPUT_TOKENS_DEFAULT : BigInt(bound);
+  const cap = reading.outputCap;
+  if (cap === undefined || bound === null || cap.tokens <= bound) return undefined;
+  return refuse(
+    "request.invalid",
+    `${cap.field} is too large: ${cap.tokens}. The model \`${name}\` writes at most ${bound} tokens.`,
+    { field: cap.field },
+  );
 }
 
 /** `2026-11`, in UTC. */

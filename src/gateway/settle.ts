@@ -77,10 +77,10 @@ export function settleAttempt(
   dispatch: Dispatch,
   attempt: Attempt,
   outcome: Outcome,
-): Fact {
+): void {
   const fact = factOf(dispatch, attempt, outcome, deps.clock.monotonicMs());
   deps.journal.appendLazy({ type: "settle", fact });
-  return fact;
+  deps.observe.attempt(fact, attempt.target);
 }
 
 /** The last word on a request. Rejects when the journal cannot write: then the caller must not get a proper end. */
@@ -89,13 +89,14 @@ export async function settle(
   dispatch: Dispatch,
   attempt: Attempt,
   outcome: Outcome,
-): Promise<void> {
+): Promise<Fact> {
   const fact = factOf(dispatch, attempt, outcome, deps.clock.monotonicMs());
   try {
     await deps.journal.append({ type: "settle", fact });
+    return fact;
   } finally {
     settleNeeds(deps, dispatch, outcome.quantities);
     deps.load.end(attempt.target.engine.id);
-    deps.observe(fact, dispatch);
+    deps.observe.attempt(fact, attempt.target);
   }
 }

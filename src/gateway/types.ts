@@ -30,9 +30,26 @@ export interface GatewayDeps {
   readonly clock: Clock;
   readonly dice: Dice;
   readonly log: Log;
-  /** Called once a request, after its settlement. */
-  readonly observe: (fact: Fact, exchange: Exchange) => void;
+  readonly observe: Observer;
   readonly limits: GatewayLimits;
+}
+
+/** A request at its end; `fact` is absent when nothing was dispatched or no attempt answered. */
+export interface Ended {
+  readonly exchange: Exchange;
+  /** 0: the caller had left. */
+  readonly httpStatus: number;
+  readonly code?: FaultCode;
+  readonly fact?: Fact;
+  readonly events: number;
+  readonly chunks: number;
+}
+
+export interface Observer {
+  /** Each attempt, when it is settled. */
+  attempt(fact: Fact, target: Target): void;
+  /** Each request, once. */
+  ended(ended: Ended): void;
 }
 
 export interface GatewayLimits {
@@ -42,8 +59,10 @@ export interface GatewayLimits {
   readonly attemptsMax: number;
   /** How long a stream whose caller left is read on, to learn its usage. */
   readonly drainMs: number;
-  /** Between two chunks of a stream. */
+  /** How long the upstream may be silent in the middle of its answer. */
   readonly chunkTimeoutMs: number;
+  /** How long a stream waits for a caller who does not read. */
+  readonly callerTimeoutMs: number;
 }
 
 export const DEFAULT_LIMITS: GatewayLimits = {
@@ -53,6 +72,7 @@ export const DEFAULT_LIMITS: GatewayLimits = {
   attemptsMax: 3,
   drainMs: 1_000,
   chunkTimeoutMs: 120_000,
+  callerTimeoutMs: 300_000,
 };
 
 export interface Caller {
@@ -67,8 +87,10 @@ export interface Reading {
   readonly streamed: boolean;
   /** The caller asked for a usage event on its stream. */
   readonly wantsUsage: boolean;
-  /** The caller's own cap over all choices; undefined when there is none. */
-  readonly outputTokensMax: number | undefined;
+  /** The caller's own cap on one choice, and the field that says so; undefined when there is none. */
+  readonly outputCap: { readonly tokens: number; readonly field: string } | undefined;
+  /** Answers that the upstream will write: choices times prompts; 0 for embeddings. */
+  readonly choices: number;
   /** The bytes for an upstream that calls the model by this name, with usage asked for on streams. */
   readonly bodyFor: (upstreamModel: string) => Uint8Array<ArrayBuffer>;
 }

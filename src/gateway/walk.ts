@@ -2,7 +2,7 @@
 // Invariant: every later step reads the one snapshot taken here.
 
 import type { Endpoint } from "../billing/metering/types.ts";
-import { refuse, type Refusal } from "../kit/fault.ts";
+import { FAULTS, refuse, type Refusal } from "../kit/fault.ts";
 import { makeId } from "../kit/id.ts";
 import { errorText } from "../kit/log.ts";
 import { admit } from "./admit.ts";
@@ -10,8 +10,9 @@ import { errorResponse } from "./dialects/openai/errors.ts";
 import { forward } from "./forward.ts";
 import type { Need } from "./leases/types.ts";
 import { readBody, readRequest } from "./read.ts";
-import { relayStream, relayWhole } from "./relay.ts";
-import { needsOf, toLimitRefusal } from "./reserve.ts";
+import { relayStream } from "./relay-stream.ts";
+import { relayWhole } from "./relay.ts";
+import { judgeCap, needsOf, toLimitRefusal } from "./reserve.ts";
 import { route } from "./route.ts";
 import { settleNeeds } from "./settle.ts";
 import type { Sweep } from "./sweep.ts";
@@ -66,6 +67,8 @@ async function steps(
     deps.dice.next,
   );
   if (!plan.ok) return plan;
+  const tooMuch = judgeCap(plan, reading);
+  if (tooMuch) return tooMuch;
   const needs = needsOf(caller, plan, reading, exchange.startedAtMs);
   const reserved = needs.length === 0 ? true : deps.leases.reserve(needs);
   const granted = reserved === true ? true : await reserved;
@@ -79,6 +82,13 @@ async function steps(
   }
 }
 
+/** Anything thrown is a fault of ours: told in the log, and to the caller without its details. */
+function toFailure(deps: GatewayDeps, exchange: Exchange, error: unknown): Refusal {
+  deps.log.error("walk.failed", { requestId: exchange.id, reason: errorText(error) });
+  const code = deps.journal.healthy ? "internal" : "service.draining";
+  return refuse(code, "This gateway cannot serve the request now.", { retryAfterSeconds: 2 });
+}
+
 export async function walk(
   deps: GatewayDeps,
   request: Request,
@@ -88,30 +98,17 @@ export async function walk(
   const id = makeId("req", deps.clock, deps.dice);
   const snapshot = deps.snapshot();
   if (snapshot === undefined) {
-    return errorResponse(
-      refuse("snapshot.too_old", "This gateway has no current configuration.", {
-        retryAfterSeconds: 5,
-      }),
-      id,
-    );
+    const why = "This gateway has no current configuration.";
+    return errorResponse(refuse("snapshot.too_old", why, { retryAfterSeconds: 5 }), id);
   }
-  const exchange: Exchange = {
-    id,
-    endpoint,
-    request,
-    snapshot,
-    startedAtMs: deps.clock.nowMs(),
-    startedAt: deps.clock.monotonicMs(),
-  };
-  try {
-    const result = await steps(deps, exchange, sweep);
-    return result instanceof Response ? result : errorResponse(result, id);
-  } catch (error) {
-    deps.log.error("walk.failed", { requestId: id, reason: errorText(error) });
-    const code = deps.journal.healthy ? "internal" : "service.draining";
-    return errorResponse(
-      refuse(code, "This gateway cannot serve the request now.", { retryAfterSeconds: 2 }),
-      id,
-    );
-  }
+  const startedAtMs = deps.clock.nowMs();
+  const startedAt = deps.clock.monotonicMs();
+  const exchange: Exchange = { id, endpoint, request, snapshot, startedAtMs, startedAt };
+  const result = await steps(deps, exchange, sweep).catch((error: unknown) =>
+    toFailure(deps, exchange, error),
+  );
+  if (result instanceof Response) return result;
+  const { code } = result;
+  deps.observe.ended({ exchange, httpStatus: FAULTS[code], code, events: 0, chunks: 0 });
+  return errorResponse(result, id);
 }

@@ -70,6 +70,36 @@ test("CRLF events pass too", () => {
   expect(run(stream, [5], true).seen).toBe(stream);
 });
 
+test("a text that speaks of [DONE] ends nothing", () => {
+  const stream = chunk("the last line is data: [DONE] then");
+  const { state, seen } = run(stream + DONE, [], true);
+  expect(seen).toBe(stream);
+  expect(state.events).toBe(1);
+  expect(run(stream, [], true).state.done).toBe(false);
+});
+
+test.each(["data:[DONE]\n\n", "data: [DONE]\r\n\r\n"])("%j is an end", (end) => {
+  const { state, last } = run(chunk("a") + end, [], true);
+  expect(state.done).toBe(true);
+  expect(last).toBe(end);
+});
+
+test("an error event marks the stream as failed", () => {
+  expect(run('data: {"error":{"message":"overloaded"}}\n\n', [], true).state.failed).toBe(true);
+  expect(run(chunk('{"error":1}'), [], true).state.failed).toBe(false);
+});
+
+test("only events that say something are counted: no role, no end, no comment", () => {
+  const role = 'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n';
+  const end = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n';
+  const tool = 'data: {"choices":[{"delta":{"tool_calls":[{"function":{"arguments":"{}"}}]}}]}\n\n';
+  const stream = `: ping\n\n${role}${chunk("a")}: ping\n\n${tool}${end}`;
+  const { state, seen } = run(stream + DONE, [], true);
+  expect(seen).toBe(stream);
+  expect(state.events).toBe(2);
+  expect(run((role + chunk("a") + end).replaceAll("\n", "\r\n"), [], true).state.events).toBe(1);
+});
+
 test("a stream that ends without [DONE] says so, and what hangs in it", () => {
   const { state } = run(`${chunk("a")}data: {"half`, [], true);
   expect(state.done).toBe(false);

@@ -50,8 +50,12 @@ export function toQuantities(usage: unknown): Quantity[] | undefined {
 /** English text is about four bytes a token; also what a JSON body around it costs, so it is rather too high. */
 const BYTES_A_TOKEN = 4;
 
-/** When the upstream told nothing: input from the request's bytes, output from the events relayed. */
-export function estimateQuantities(requestBytes: number, outputTokens: number): Quantity[] {
+/** When the upstream told nothing: input from the request's bytes, output as counted while relaying or as estimated. */
+export function estimateQuantities(
+  requestBytes: number,
+  outputTokens: number,
+  source: Quantity["source"] = "counted",
+): Quantity[] {
   const input: Quantity = {
     meter: "input_tokens",
     amount: BigInt(Math.ceil(requestBytes / BYTES_A_TOKEN)),
@@ -59,7 +63,30 @@ export function estimateQuantities(requestBytes: number, outputTokens: number): 
   };
   return outputTokens === 0
     ? [input]
-    : [input, { meter: "output_tokens", amount: BigInt(outputTokens), source: "counted" }];
+    : [input, { meter: "output_tokens", amount: BigInt(outputTokens), source }];
+}
+
+/** Characters of all texts in a value, keys apart. */
+function textLength(value: unknown): number {
+  if (typeof value === "string") return value.length;
+  if (typeof value !== "object" || value === null) return 0;
+  return Object.values(value).reduce((sum: number, each: unknown) => sum + textLength(each), 0);
+}
+
+const SAID = ["content", "refusal", "reasoning", "reasoning_content", "tool_calls"];
+
+/** Output of a whole answer that tells no usage, from what its choices say; 0 when it has none (embeddings). */
+export function estimateOutput(answer: Uint8Array): number {
+  try {
+    const choices = field(JSON.parse(Buffer.from(answer).toString("utf8")), "choices");
+    const texts = (Array.isArray(choices) ? choices : []).flatMap((choice: unknown) => [
+      field(choice, "text"),
+      ...SAID.map((name) => field(field(choice, "message"), name)),
+    ]);
+    return Math.ceil(textLength(texts) / BYTES_A_TOKEN);
+  } catch {
+    return 0;
+  }
 }
 
 const USAGE_KEY = Buffer.from('"usage"');

@@ -51,16 +51,18 @@ const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({
   component: Outlet,
   errorComponent: Failure,
   notFoundComponent: () => (
-    <Empty
-      title="There is no such page"
-      action={
-        <a className="button primary" href="/">
-          Overview
-        </a>
-      }
-    >
-      The address may be mistyped, or the page has moved.
-    </Empty>
+    <main className="alone">
+      <Empty
+        title="There is no such page"
+        action={
+          <a className="button primary" href="/">
+            Overview
+          </a>
+        }
+      >
+        The address may be mistyped, or the page has moved.
+      </Empty>
+    </main>
   ),
 });
 

@@ -128,7 +128,7 @@ function KeyTable({ keys, projects, onRevoke }: KeyTableProps) {
             </Link>
           ),
         },
-        { head: "Kind", cell: (key) => (key.role ? `admin, ${key.role}` : key.kind) },
+        { head: "Kind", wide: true, cell: (key) => (key.role ? `admin, ${key.role}` : key.kind) },
         { head: "State", cell: (key) => <KeyState target={key} /> },
         { head: "Project", wide: true, cell: (key) => projectName(key.projectId) },
         { head: "Limits", wide: true, cell: limitText },

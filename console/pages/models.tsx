@@ -3,13 +3,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { api, queries } from "../api.ts";
-import type { Pull } from "../api.types.ts";
+import type { Model, Price, Pull } from "../api.types.ts";
 import { useChange, useMay } from "../app/access.ts";
 import { bytes, count } from "../format.ts";
 import { Answer, Empty } from "../ui/answer.tsx";
 import { Badge, Button } from "../ui/controls.tsx";
 import { Section } from "../ui/page.tsx";
 import { Table } from "../ui/table.tsx";
+import { datedOf } from "./prices.rules.ts";
 
 const LIVE_MS = 1_000;
 const CHAT_MODEL = "smollm2-135m";
@@ -17,6 +18,12 @@ const CHAT_MODEL = "smollm2-135m";
 export function Models() {
   const models = useQuery(queries.models());
   const may = useMay("models.write");
+  const prices = useQuery(queries.prices());
+  const inForce = new Map(
+    datedOf(prices.data?.items ?? [], Date.now())
+      .filter(({ standing }) => standing === "in force")
+      .map(({ price }) => [price.model, price]),
+  );
   const pulls = useQuery({
     ...queries.pulls(),
     refetchInterval: ({ state }) => (state.data?.items.some(isOpen) ? LIVE_MS : false),
@@ -65,17 +72,8 @@ export function Models() {
                 },
                 { head: "Version", cell: (model) => model.version },
                 {
-                  head: "Price",
-                  cell: (model) =>
-                    model.priced ? (
-                      <Link to="/prices" search={{ model: model.name }}>
-                        set
-                      </Link>
-                    ) : (
-                      <Link to="/prices" search={{ add: true, model: model.name }}>
-                        <Badge tone="warn">none: refused</Badge>
-                      </Link>
-                    ),
+                  head: "Price in / out",
+                  cell: (model) => <ModelPrice model={model} inForce={inForce.get(model.name)} />,
                 },
                 {
                   head: "Served by",
@@ -116,5 +114,21 @@ function PullLine({ pull }: { pull: Pull }) {
         />
       ) : null}
     </p>
+  );
+}
+
+/** Dollars per million tokens; a model without a price is refused, so that is said here. */
+function ModelPrice({ model, inForce }: { model: Model; inForce: Price | undefined }) {
+  if (!model.priced)
+    return (
+      <Link to="/prices" search={{ add: true, model: model.name }}>
+        <Badge tone="warn">none: refused</Badge>
+      </Link>
+    );
+  const { input_tokens: input, output_tokens: output } = inForce?.perMillion ?? {};
+  return (
+    <Link to="/prices" search={{ model: model.name }}>
+      {input === undefined ? "set" : `$${input} / ${output === undefined ? "–" : `$${output}`}`}
+    </Link>
   );
 }

@@ -5,6 +5,7 @@ import { getRouteApi, Link } from "@tanstack/react-router";
 import { useState, type ReactNode } from "react";
 import { queries } from "../api.ts";
 import type { Overview, Zone } from "../api.types.ts";
+import { formatDecimal } from "../../src/kit/money.ts";
 import { count, duration, money, share, short, usd } from "../format.ts";
 import { WINDOWS_MIN } from "../search.ts";
 import { Answer, Empty } from "../ui/answer.tsx";
@@ -23,6 +24,13 @@ const WINDOW_NAMES: Readonly<Record<number, string>> = {
   1440: "24 h",
 };
 
+const SPANS: Readonly<Record<number, string>> = {
+  15: "15 minutes",
+  60: "hour",
+  360: "6 hours",
+  1440: "24 hours",
+};
+
 export function OverviewPage() {
   const { minutes = 60, view, live } = route.useSearch();
   const overview = useQuery({
@@ -31,7 +39,7 @@ export function OverviewPage() {
     placeholderData: (old) => old,
   });
   return (
-    <Page title="Overview" asOf={overview.data?.asOf} lede={`The last ${WINDOW_NAMES[minutes]}.`}>
+    <Page title="Overview" asOf={overview.data?.asOf} lede={`The last ${SPANS[minutes]}.`}>
       <div className="tools">
         <Choices
           label="Window"
@@ -143,12 +151,14 @@ function Total({ name, note, children }: { name: string; note?: string; children
   );
 }
 
+/** An axis needs no trailing zeros. */
+const dollars = (value: number) => `$${formatDecimal(BigInt(Math.round(value)))}`;
+
 function Charts({ columns, minutes }: { columns: readonly Column[]; minutes: number }) {
   const [cursor, setCursor] = useState<number>();
   const step = minutesPerColumn(minutes);
   const unit = step === 1 ? "per minute" : `per ${step} minutes`;
   const shared = { columns, cursor, onCursor: setCursor };
-  const dollars = (value: number) => usd(BigInt(Math.round(value)));
   const values = (read: (column: Column) => number | null) => columns.map(read);
   return (
     <div className="charts">
@@ -162,7 +172,7 @@ function Charts({ columns, minutes }: { columns: readonly Column[]; minutes: num
           { name: "failed", tone: "bad", values: values((column) => column.failures) },
           {
             name: "answered",
-            tone: "one",
+            tone: "two",
             values: values((column) => column.requests - column.failures),
           },
         ]}

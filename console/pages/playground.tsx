@@ -7,7 +7,7 @@ import { queries } from "../api.ts";
 import { count, duration, money } from "../format.ts";
 import { Answer, Empty, FaultNote } from "../ui/answer.tsx";
 import { Button } from "../ui/controls.tsx";
-import { Form, Input, Select, TextArea, textOf } from "../ui/form.tsx";
+import { Input, Select, TextArea, textOf } from "../ui/form.tsx";
 import { Page, Section } from "../ui/page.tsx";
 import { Snippets } from "../ui/snippets.tsx";
 import { useChat, type Turn } from "./use-chat.ts";
@@ -50,7 +50,7 @@ function Chat({ models }: { models: readonly string[] }) {
   const [system, setSystem] = useState("");
   const [draft, setDraft] = useState(DRAFT);
   const chat = useChat();
-  const system1 = useQuery(queries.checklist());
+  const checklist = useQuery(queries.checklist());
   const submit = (fields: FormData) => {
     const prompt = textOf(fields, "prompt");
     if (prompt === "") return;
@@ -73,7 +73,13 @@ function Chat({ models }: { models: readonly string[] }) {
         {chat.turns.map((turn, index) => (
           <TurnItem key={index} turn={turn} />
         ))}
-        <Form action="Send" busy={chat.busy} error={null} onSubmit={submit}>
+        <form
+          className="compose"
+          onSubmit={(event) => {
+            event.preventDefault();
+            submit(new FormData(event.currentTarget));
+          }}
+        >
           <TextArea
             label="Message"
             name="prompt"
@@ -88,8 +94,7 @@ function Chat({ models }: { models: readonly string[] }) {
             }}
             hint="Enter sends, Shift+Enter starts a new line."
           />
-          <fieldset className="row">
-            <legend className="hidden">Settings</legend>
+          <div className="row">
             <Select
               label="Model"
               name="model"
@@ -116,31 +121,37 @@ function Chat({ models }: { models: readonly string[] }) {
               step={0.1}
               defaultValue={0.7}
             />
-          </fieldset>
-          <Input
-            label="System message"
-            name="system"
-            value={system}
-            onChange={(event) => setSystem(event.target.value)}
-          />
-          <div className="row">
-            {chat.busy ? (
-              <Button look="danger" onClick={chat.stop}>
-                Stop
-              </Button>
-            ) : null}
             {chat.turns.length > 0 && !chat.busy ? (
               <Button look="quiet" onClick={chat.clear}>
                 Clear
               </Button>
             ) : null}
+            {chat.busy ? (
+              <Button look="danger" onClick={chat.stop}>
+                Stop
+              </Button>
+            ) : (
+              <Button look="primary" type="submit">
+                Send
+              </Button>
+            )}
           </div>
-        </Form>
+          <details>
+            <summary>System message</summary>
+            <TextArea
+              label="System message"
+              name="system"
+              rows={2}
+              value={system}
+              onChange={(event) => setSystem(event.target.value)}
+            />
+          </details>
+        </form>
       </section>
       <Section title="The same in code">
         <Snippets
           call={{
-            baseUrl: system1.data?.apiBaseUrl ?? "http://localhost:4100/v1",
+            baseUrl: checklist.data?.apiBaseUrl ?? "http://localhost:4100/v1",
             model,
             prompt: lastPrompt,
             system,

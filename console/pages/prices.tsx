@@ -4,7 +4,6 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import { useRef } from "react";
 import { api, ApiFault, queries } from "../api.ts";
-import type { Price } from "../api.types.ts";
 import { useChange, useMay } from "../app/access.ts";
 import { words } from "../format.ts";
 import { Answer, Empty, FaultNote } from "../ui/answer.tsx";
@@ -12,28 +11,9 @@ import { Badge, Button } from "../ui/controls.tsx";
 import { Page, Time } from "../ui/page.tsx";
 import { Table } from "../ui/table.tsx";
 import { SetPrice } from "./price-form.tsx";
+import { datedOf, type Dated } from "./prices.rules.ts";
 
 const route = getRouteApi("/app/prices");
-
-interface Dated {
-  readonly price: Price;
-  readonly standing: "in force" | "planned" | "past";
-}
-
-/** Newest first; of the versions that have begun, the newest is in force. */
-function datedOf(prices: readonly Price[], nowMs: number): Dated[] {
-  const sorted = prices.toSorted(
-    (a, b) =>
-      a.model.localeCompare(b.model) || Date.parse(b.effectiveFrom) - Date.parse(a.effectiveFrom),
-  );
-  const seen = new Set<string>();
-  return sorted.map((price) => {
-    if (Date.parse(price.effectiveFrom) > nowMs) return { price, standing: "planned" };
-    if (seen.has(price.model)) return { price, standing: "past" };
-    seen.add(price.model);
-    return { price, standing: "in force" };
-  });
-}
 
 export function PricesPage() {
   const { add, model, find } = route.useSearch();
@@ -153,7 +133,9 @@ function PriceTable({ rows }: { rows: readonly Dated[] }) {
         { head: "Input", align: "end", cell: perMillion("input_tokens") },
         { head: "Cached", align: "end", wide: true, cell: perMillion("cached_input_tokens") },
         { head: "Output", align: "end", cell: perMillion("output_tokens") },
-        { head: "Others", wide: true, cell: others },
+        ...(rows.some((row) => others(row) !== "")
+          ? [{ head: "Others", wide: true, cell: others }]
+          : []),
         { head: "Source", wide: true, cell: ({ price }) => price.source },
       ]}
     />

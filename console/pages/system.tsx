@@ -11,11 +11,6 @@ import { Page, Section, Time } from "../ui/page.tsx";
 import { Table } from "../ui/table.tsx";
 
 const LIVE_MS = 3_000;
-const EXPOSURES: Readonly<Record<string, string>> = {
-  loopback: "This machine only",
-  tls: "Open, with TLS",
-  "behind-proxy": "Behind a proxy",
-};
 
 export function SystemPage() {
   const system = useQuery({ ...queries.system(), refetchInterval: LIVE_MS });
@@ -64,9 +59,7 @@ function Facts({ info }: { info: SystemInfo }) {
       </div>
       <div>
         <dt>Reachable</dt>
-        <dd>
-          {EXPOSURES[info.exposure.kind] ?? info.exposure.kind}: {info.exposure.detail}
-        </dd>
+        <dd>{info.exposure.detail}</dd>
       </div>
       <div>
         <dt>Migrations</dt>

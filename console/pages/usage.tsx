@@ -77,25 +77,27 @@ export function UsagePage() {
             search: { range: option, from: undefined, to: undefined },
           }))}
         />
-        <label>
-          <span>From</span>
-          <input
-            data-filter
-            type="date"
-            value={from}
-            max={to}
-            onChange={(event) => event.target.value && setDays({ from: event.target.value })}
-          />
-        </label>
-        <label>
-          <span>To</span>
-          <input
-            type="date"
-            value={to}
-            min={from}
-            onChange={(event) => event.target.value && setDays({ to: event.target.value })}
-          />
-        </label>
+        <div className="row">
+          <label>
+            <span>From</span>
+            <input
+              data-filter
+              type="date"
+              value={from}
+              max={to}
+              onChange={(event) => event.target.value && setDays({ from: event.target.value })}
+            />
+          </label>
+          <label>
+            <span>To</span>
+            <input
+              type="date"
+              value={to}
+              min={from}
+              onChange={(event) => event.target.value && setDays({ to: event.target.value })}
+            />
+          </label>
+        </div>
       </div>
       <Answer query={usage} rows={6}>
         {(data) => <UsageTable usage={data} groupBy={groupBy} from={fromAt} to={toAt} />}

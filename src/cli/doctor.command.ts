@@ -23,9 +23,7 @@ export interface DoctorDeps {
   readonly root: string;
   readonly bunVersion: { readonly running: string; readonly pinned: string };
   /** Reads only; rejects when the database cannot be reached. */
-  readonly probeDatabase: (
-    url: string,
-  ) => Promise<{
+  readonly probeDatabase: (url: string) => Promise<{
     readonly pending: readonly string[];
     readonly unknown: readonly string[];
     readonly nowMs: number;

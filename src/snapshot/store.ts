@@ -227,7 +227,7 @@ export async function selectRows(trx: Read): Promise<SnapshotRows> {
 }
 
 /** Marks that gateways must see a change; called in the transaction that makes it. */
-export async function markSnapshotDirty(trx: Kysely<Pick<DB, "snapshot_dirty">>): Promise<void> {
+export async function markSnapshotDirty(trx: Kysely<DB>): Promise<void> {
   await trx
     .updateTable("snapshot_dirty")
     .set((change) => ({ changed: change("changed", "+", 1n) }))

@@ -7,6 +7,7 @@ import { cp, mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises"
 import { basename, dirname, join, relative, resolve } from "node:path";
 import pg from "pg";
 import { finished } from "node:stream/promises";
+import { CHECKPOINT, TAIL } from "../../gateway/journal/recover.ts";
 import type { MasterKey } from "../../kit/secret.ts";
 import { digestOfFile, fingerprintOf, pack, writeManifest, type Manifest } from "./archive.ts";
 
@@ -59,29 +60,38 @@ async function dumpTable(client: pg.Client, table: string, path: string): Promis
   return rows;
 }
 
-/** Journals and identities of the gateways on this machine; a segment may vanish while we read, for then it is in the database. */
-async function copyGateways(from: string, to: string): Promise<void> {
-  const slots = await readdir(from).catch((): string[] => []);
-  for (const slot of slots) {
-    for (const part of ["identity.json", "journal"])
-      await copyPart(join(from, slot, part), join(to, slot, part));
+const isMissing = (error: unknown) =>
+  error instanceof Error && "code" in error && error.code === "ENOENT";
+
+const copyIfThere = (from: string, to: string) =>
+  cp(from, to).catch((error: unknown) => {
+    if (!isMissing(error)) throw error;
+  });
+
+/**
+ * Leaves a folder that a power loss could have left, which is what the journal's recovery is made for: segments first, then
+ * the tail, then the checkpoint. A segment that is sealed under our eyes changes its name, so the folder is read until nothing is new.
+ */
+async function copyJournal(from: string, to: string): Promise<void> {
+  const copied = new Set<string>([TAIL, CHECKPOINT]);
+  const listed = () => readdir(from).catch((): string[] => []);
+  for (
+    let fresh = await listed();
+    fresh.length > 0;
+    fresh = (await listed()).filter((name) => !copied.has(name))
+  ) {
+    for (const name of fresh.filter((each) => !copied.has(each)).sort())
+      await copyIfThere(join(from, name), join(to, name));
+    for (const name of fresh) copied.add(name);
+    if (fresh.every((name) => name === TAIL || name === CHECKPOINT)) break;
   }
+  for (const name of [TAIL, CHECKPOINT]) await copyIfThere(join(from, name), join(to, name));
 }
 
-async function copyPart(from: string, to: string): Promise<void> {
-  const names = await readdir(from, { recursive: true, withFileTypes: true }).catch(
-    () => undefined,
-  );
-  const files =
-    names === undefined
-      ? [from]
-      : names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  for (const path of files) {
-    await cp(path, join(to, relative(from, path)), { errorOnExist: true }).catch(
-      (error: unknown) => {
-        if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-      },
-    );
+async function copyGateways(from: string, to: string): Promise<void> {
+  for (const slot of await readdir(from).catch((): string[] => [])) {
+    await copyIfThere(join(from, slot, "identity.json"), join(to, slot, "identity.json"));
+    await copyJournal(join(from, slot, "journal"), join(to, slot, "journal"));
   }
 }
 

@@ -1,0 +1,193 @@
+// SQL of spend budgets: what is settled, what gateways hold, per project and month.
+// Invariant: `granted_pico` is the sum of a budget's `outstanding_pico`, and every change of either holds the budget's row lock.
+
+import { sql, type Kysely } from "kysely";
+import type { DB } from "../../db/schema.gen.ts";
+
+type BudgetDb = Kysely<Pick<DB, "spend_budgets" | "spend_grants">>;
+
+export interface SpendBudget {
+  readonly resource: string;
+  readonly projectId: string;
+  readonly month: string;
+}
+
+export interface SpendBalance {
+  readonly settledPico: bigint;
+  readonly grantedPico: bigint;
+}
+
+export interface SpendGrant {
+  readonly resource: string;
+  readonly gateway: string;
+  readonly epoch: number;
+  readonly outstandingPico: bigint;
+  readonly settledPico: bigint;
+  readonly releaseAfter: number | null;
+}
+
+export interface BudgetStore {
+  /** The budget's balance, its row made if need be and locked until the transaction ends. */
+  lockBudget(budget: SpendBudget): Promise<SpendBalance>;
+  /** Adds to `settled`; also of budgets that nobody has asked for yet, since a limit may be set later in the month. */
+  addSettled(additions: readonly (SpendBudget & { readonly amountPico: bigint })[]): Promise<void>;
+  selectGrants(gateway: string, resources: readonly string[]): Promise<readonly SpendGrant[]>;
+  /** Puts one grant at these values and moves the budget's sum by the difference. The budget must be locked. */
+  changeGrant(grant: SpendGrant, outstandingPico: bigint, settledPico: bigint): Promise<void>;
+  insertGrant(
+    grant: Pick<SpendGrant, "resource" | "gateway" | "epoch">,
+    amountPico: bigint,
+  ): Promise<void>;
+  /** What the gateway's earlier lives hold is released once its journal is posted up to there. */
+  endLife(gateway: string, releaseAfter: number): Promise<void>;
+  selectEndedLives(): Promise<readonly { gateway: string; releaseAfter: number }[]>;
+  release(gateway: string, releaseAfter: number): Promise<void>;
+}
+
+const toText = (value: unknown) =>
+  JSON.stringify(value, (_, each: unknown) => (typeof each === "bigint" ? each.toString() : each));
+
+async function addSettled(
+  db: BudgetDb,
+  additions: readonly (SpendBudget & { readonly amountPico: bigint })[],
+): Promise<void> {
+  const rows = additions.map(({ resource, projectId, month, amountPico }) => ({
+    resource,
+    project_id: projectId,
+    month,
+    amount: amountPico,
+  }));
+  // Sorted, so that two workers lock rows in the same order.
+  await sql`insert into spend_budgets as old (resource, project_id, month, settled_pico)
+    select resource, project_id, month, sum(amount)
+      from json_to_recordset(${toText(rows)}::json)
+        as added (resource text, project_id text, month text, amount numeric)
+      group by resource, project_id, month order by resource
+    on conflict (resource) do update set settled_pico = old.settled_pico + excluded.settled_pico`.execute(
+    db,
+  );
+}
+
+async function release(db: BudgetDb, gateway: string, releaseAfter: number): Promise<void> {
+  const ended = await db
+    .selectFrom("spend_grants")
+    .select(["resource"])
+    .where("gateway", "=", gateway)
+    .where("release_after", "<=", releaseAfter)
+    .orderBy("resource")
+    .execute();
+  for (const { resource } of ended) {
+    await sql`select 1 from spend_budgets where resource = ${resource} for update`.execute(db);
+    await sql`with gone as (
+        delete from spend_grants where resource = ${resource} and gateway = ${gateway}
+          and release_after <= ${releaseAfter} returning outstanding_pico)
+      update spend_budgets
+        set granted_pico = granted_pico - (select coalesce(sum(outstanding_pico), 0) from gone)
+        where resource = ${resource}`.execute(db);
+  }
+}
+
+async function selectGrants(
+  db: BudgetDb,
+  gateway: string,
+  resources: readonly string[],
+): Promise<readonly SpendGrant[]> {
+  const rows = await db
+    .selectFrom("spend_grants")
+    .selectAll()
+    .where("gateway", "=", gateway)
+    .where("resource", "in", [...resources])
+    .orderBy("resource")
+    .orderBy("epoch")
+    .forUpdate()
+    .execute();
+  return rows.map((row) => ({
+    resource: row.resource,
+    gateway: row.gateway,
+    epoch: row.epoch,
+    outstandingPico: row.outstanding_pico,
+    settledPico: row.settled_pico,
+    releaseAfter: row.release_after,
+  }));
+}
+
+async function changeGrant(
+  db: BudgetDb,
+  grant: SpendGrant,
+  outstandingPico: bigint,
+  settledPico: bigint,
+): Promise<void> {
+  await db
+    .updateTable("spend_grants")
+    .set({ outstanding_pico: outstandingPico, settled_pico: settledPico })
+    .where("resource", "=", grant.resource)
+    .where("gateway", "=", grant.gateway)
+    .where("epoch", "=", grant.epoch)
+    .execute();
+  const difference = outstandingPico - grant.outstandingPico;
+  if (difference === 0n) return;
+  await db
+    .updateTable("spend_budgets")
+    .set((row) => ({ granted_pico: row("granted_pico", "+", difference) }))
+    .where("resource", "=", grant.resource)
+    .execute();
+}
+
+async function lockBudget(db: BudgetDb, budget: SpendBudget): Promise<SpendBalance> {
+  const { resource, projectId, month } = budget;
+  await db
+    .insertInto("spend_budgets")
+    .values({ resource, project_id: projectId, month })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  const row = await db
+    .selectFrom("spend_budgets")
+    .select(["settled_pico", "granted_pico"])
+    .where("resource", "=", resource)
+    .forUpdate()
+    .executeTakeFirstOrThrow();
+  return { settledPico: row.settled_pico, grantedPico: row.granted_pico };
+}
+
+/** `all`: usually the transaction of the use case. */
+export function openBudgetStore(all: Kysely<DB>): BudgetStore {
+  const db: BudgetDb = all.$pickTables<"spend_budgets" | "spend_grants">();
+  return {
+    lockBudget: (budget) => lockBudget(db, budget),
+    addSettled: (additions) => addSettled(db, additions),
+    selectGrants: (gateway, resources) =>
+      resources.length === 0 ? Promise.resolve([]) : selectGrants(db, gateway, resources),
+    changeGrant: (grant, outstanding, settled) => changeGrant(db, grant, outstanding, settled),
+    insertGrant: async ({ resource, gateway, epoch }, amountPico) => {
+      await db
+        .insertInto("spend_grants")
+        .values({ resource, gateway, epoch, outstanding_pico: amountPico })
+        .execute();
+      await db
+        .updateTable("spend_budgets")
+        .set((row) => ({ granted_pico: row("granted_pico", "+", amountPico) }))
+        .where("resource", "=", resource)
+        .execute();
+    },
+    endLife: async (gateway, releaseAfter) => {
+      await db
+        .updateTable("spend_grants")
+        .set({ release_after: releaseAfter })
+        .where("gateway", "=", gateway)
+        .where("release_after", "is", null)
+        .execute();
+    },
+    selectEndedLives: async () => {
+      const rows = await db
+        .selectFrom("spend_grants")
+        .select(["gateway", "release_after"])
+        .distinct()
+        .where("release_after", "is not", null)
+        .execute();
+      return rows.flatMap(({ gateway, release_after }) =>
+        release_after === null ? [] : [{ gateway, releaseAfter: release_after }],
+      );
+    },
+    release: (gateway, releaseAfter) => release(db, gateway, releaseAfter),
+  };
+}

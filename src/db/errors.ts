@@ -8,6 +8,11 @@ export function isUniqueViolation(error: unknown, constraint?: string): boolean 
   );
 }
 
+/** SQLSTATE 22023: a value that Postgres has no meaning for, such as a time zone's name. */
+export function isInvalidParameter(error: unknown): boolean {
+  return hasCode(error, "22023");
+}
+
 const GONE = new Set([
   "ECONNREFUSED",
   "ECONNRESET",

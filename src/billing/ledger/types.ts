@@ -118,7 +118,8 @@ export interface FactFilter {
   readonly fromMs?: number;
   /** Exclusive. */
   readonly toMs?: number;
-  readonly status?: FactStatus;
+  /** Any of these. */
+  readonly statuses?: readonly FactStatus[];
   readonly modelVersionRefs?: readonly number[];
   readonly keyRef?: number;
   readonly projectRef?: number;
@@ -138,6 +139,7 @@ export interface UsageGroup extends UsageSums {
   readonly group: string;
 }
 
+/** A minute counts whole as soon as it has an instant in [fromMs, toMs). */
 export interface UsageQuestion {
   readonly fromMs: number;
   readonly toMs: number;
@@ -147,7 +149,7 @@ export interface UsageQuestion {
 }
 
 export interface Percentiles {
-  /** Over the attempts that relayed a byte; null when none did. */
+  /** Nearest rank, over the attempts that relayed a byte; null when none did. */
   readonly firstByteP50Ms: number | null;
   readonly firstByteP95Ms: number | null;
 }
@@ -171,12 +173,12 @@ export interface FactReader {
     organisation: OrganisationRef,
     requestId: RequestId,
   ): Promise<readonly (PostedFact & { readonly segmentDigest: string })[]>;
-  /** Minutes that have facts in [from, to), and the whole window as one more row, in one consistent read. */
+  /** The minutes of [fromMs, toMs) that have facts, in order, and before them the whole window, in one consistent read. */
   window(
     organisation: OrganisationRef,
     fromMs: number,
     toMs: number,
   ): Promise<readonly WindowSums[]>;
-  /** Sums over whole minutes in [from, to). */
+  /** In the order of the groups' text. Throws `request.invalid` at a time zone that the database does not know. */
   usage(organisation: OrganisationRef, question: UsageQuestion): Promise<readonly UsageGroup[]>;
 }

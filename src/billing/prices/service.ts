@@ -18,6 +18,7 @@ import type {
   PriceImported,
   PriceInput,
   PriceList,
+  PriceTerm,
   PriceVersion,
   PriceView,
 } from "./types.ts";
@@ -178,4 +179,12 @@ export async function seedPrices(
   file: PriceFile,
 ): Promise<PriceImported> {
   return insertFile(ids, trx, organisationId, file);
+}
+
+/** For rating and for showing how an amount came about: versions by ref, whoever's they are; an unknown ref is absent. */
+export function readPriceTerms(
+  trx: Transaction<DB>,
+  refs: readonly number[],
+): Promise<ReadonlyMap<number, PriceTerm>> {
+  return openPriceStore(trx).selectTerms(refs);
 }

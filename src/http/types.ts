@@ -2,6 +2,7 @@
 // Invariant: a route without a permission does not compile, and `run` is one line into the room's service.
 
 import type { z } from "zod";
+import type { FaultCode } from "../kit/fault.ts";
 import type { FirmId, KeyId, OrganisationId, ProjectId } from "../kit/id.ts";
 
 /** The closed list of what a route can demand; which role has which is `identity/roles`. */
@@ -61,7 +62,9 @@ export interface Route {
   readonly response: z.ZodType;
   readonly status: 200 | 201 | 202 | 204;
   /** Fault codes this route can answer besides the general ones; documented and tested. */
-  readonly faults: readonly string[];
+  readonly faults: readonly FaultCode[];
+  /** Its name in the OpenAPI document and the SDK, where the one that method and path give is not the field's word. */
+  readonly operationId?: string;
   readonly run: (context: RouteContext, input: RouteInput) => Promise<unknown>;
 }
 
@@ -82,11 +85,14 @@ export class Reply<T> {
   }
 }
 
-/** A route that answers a whole response itself, streams included; the same checks come before it. */
+/** A route that reads its body and answers a whole response itself, streams included; the same checks come before it. */
 export interface RawRoute extends Pick<
   Route,
-  "method" | "path" | "permission" | "summary" | "tag" | "body"
+  "method" | "path" | "permission" | "summary" | "tag" | "params" | "query" | "body" | "operationId"
 > {
+  /** Media type of the answer, e.g. `text/event-stream`. */
+  readonly answers: string;
+  readonly faults: readonly FaultCode[];
   readonly handle: (
     request: Request,
     principal: Principal,

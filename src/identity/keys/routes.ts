@@ -43,6 +43,7 @@ export function keyRoutes(service: KeyService): Route[] {
       response: z.null(),
       status: 204,
       faults: ["entity.not_found", "entity.in_use"],
+      operationId: "revokeKey",
       run: async ({ principal }, { params }) => {
         await service.revoke(principal, asId<"key">(params.id));
         return null;

@@ -62,7 +62,7 @@ test("a segment becomes facts, entries that sum to zero, minutes and settled spe
     { type: "settle", fact: tenant.fact({ status: "failed", quantities: [] }) },
   ]);
   expect(await receive(journal.gateway, bytes)).toEqual({ lane: 0, committed: 1 });
-  expect(await post()).toEqual({ segments: 1, facts: 2, frozen: 0, more: false });
+  expect(await post()).toEqual({ segments: 1, facts: 2, frozen: 0, failed: 0, more: false });
 
   const facts = await factsOf(journal.gateway);
   expect(facts.map((row) => [row.index, row.amount_pico, row.price_in_force])).toEqual([
@@ -109,17 +109,23 @@ test("workers that post at the same time post once", async () => {
   expect(entries.reduce((sum, row) => sum + row.amount_pico, 0n)).toBe(0n);
 });
 
-test("a transaction that fails leaves nothing behind", async () => {
-  const journal = fakeJournal();
-  await receive(journal.gateway, journal.settle([tenant.fact()]).bytes);
-  const settleSpend = async () => {
-    throw new Error("the budget room is away");
+test("a lane whose transaction fails leaves nothing behind, and the others go on", async () => {
+  const [first, second] = [
+    fakeJournal(`gw_${"0".repeat(26)}`),
+    fakeJournal(`gw_${"1".repeat(26)}`),
+  ] as const;
+  const other = await seedTenant(database, "other");
+  await receive(first.gateway, first.settle([tenant.fact()]).bytes);
+  await receive(second.gateway, second.settle([other.fact()]).bytes);
+  const settleSpend: LedgerDeps["settleSpend"] = async (_, spends) => {
+    if (spends.some(({ gateway }) => gateway === first.gateway)) throw new Error("no budget");
   };
-  await expect(post({ settleSpend })).rejects.toThrow("away");
-  expect(await factsOf(journal.gateway)).toEqual([]);
-  expect((await cursorOf(journal.gateway)).posted).toBe(0);
+  expect(await post({ settleSpend })).toMatchObject({ facts: 1, failed: 1, frozen: 0 });
+  expect(await factsOf(first.gateway)).toEqual([]);
+  expect((await cursorOf(first.gateway)).posted).toBe(0);
+  expect(await factsOf(second.gateway)).toHaveLength(1);
   await post();
-  expect(await factsOf(journal.gateway)).toHaveLength(1);
+  expect(await factsOf(first.gateway)).toHaveLength(1);
 });
 
 test("a segment that cannot be read freezes its gateway after what was good, and no other", async () => {
@@ -133,13 +139,13 @@ test("a segment that cannot be read freezes its gateway after what was good, and
   const whole = fakeJournal();
   await receive(whole.gateway, whole.settle([tenant.fact()]).bytes);
 
-  expect(await post()).toEqual({ segments: 2, facts: 2, frozen: 1, more: false });
+  expect(await post()).toEqual({ segments: 2, facts: 2, frozen: 1, failed: 0, more: false });
   expect(await cursorOf(broken.gateway)).toMatchObject({
     posted: 1,
     frozen_reason: "segment 2: its bytes do not have its digest",
   });
   expect(await factsOf(whole.gateway)).toHaveLength(1);
-  expect(await post()).toEqual({ segments: 0, facts: 0, frozen: 0, more: false });
+  expect(await post()).toEqual({ segments: 0, facts: 0, frozen: 0, failed: 0, more: false });
 });
 
 test("a fact without a known price is never billed as zero: its gateway freezes", async () => {

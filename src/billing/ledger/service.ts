@@ -1,11 +1,13 @@
 // Posting: received segments, in order per gateway and lane, become facts, entries, minutes and settled spend.
 // Invariants: one transaction a batch, begun by moving the lane's cursor by compare-and-set, so every segment is posted exactly
-// once however many workers run or die; a segment that cannot be read or rated freezes its own lane and no other.
+// once however many workers run or die; a segment that cannot be read or rated freezes its own lane and no other, and a lane
+// that fails for another reason stays where it is while the others go on.
 
 import type { Transaction } from "kysely";
+import { isConnectionError } from "../../db/errors.ts";
 import type { DB } from "../../db/schema.gen.ts";
 import type { Clock } from "../../kit/clock.ts";
-import type { Log } from "../../kit/log.ts";
+import { errorText, type Log } from "../../kit/log.ts";
 import type { PriceTerm } from "../prices/types.ts";
 import { rateBatch, readSegment, toPosting, type RatedBatch } from "./rules.ts";
 import { openLedgerStore } from "./store.ts";
@@ -33,11 +35,13 @@ export interface Posted {
   readonly segments: number;
   readonly facts: number;
   readonly frozen: number;
+  /** Lanes whose transaction failed; they are tried again with the next call. */
+  readonly failed: number;
   /** True when a lane had a full batch: ask again at once. */
   readonly more: boolean;
 }
 
-const NOTHING: Posted = { segments: 0, facts: 0, frozen: 0, more: false };
+const NOTHING: Posted = { segments: 0, facts: 0, frozen: 0, failed: 0, more: false };
 
 async function rate(
   deps: LedgerDeps,
@@ -88,20 +92,33 @@ async function postLane(
     segments: batch.segments,
     facts: batch.facts.length,
     frozen: batch.flaw === undefined ? 0 : 1,
+    failed: 0,
     more: segments.length === batchMax,
   };
 }
 
-/** One batch of every lane that has something; the worker calls it every 200 ms, and at once while there is more. */
+async function tryLane(deps: LedgerDeps, cursor: LaneCursor, batchMax: number): Promise<Posted> {
+  try {
+    return await deps.inTransaction((trx) => postLane(deps, trx, cursor, batchMax));
+  } catch (error) {
+    if (isConnectionError(error)) throw error;
+    const { gateway, lane } = cursor;
+    deps.log.error("ledger.lane_failed", { gateway, lane, reason: errorText(error) });
+    return { ...NOTHING, failed: 1 };
+  }
+}
+
+/** One batch of every lane that has something. Throws when the database cannot be reached. */
 export async function postSegments(deps: LedgerDeps, limits: PostingLimits): Promise<Posted> {
   const backlog = await deps.inTransaction((trx) => openLedgerStore(trx).selectBacklog());
   let all = NOTHING;
   for (const cursor of backlog) {
-    const posted = await deps.inTransaction((trx) => postLane(deps, trx, cursor, limits.batchMax));
+    const posted = await tryLane(deps, cursor, limits.batchMax);
     all = {
       segments: all.segments + posted.segments,
       facts: all.facts + posted.facts,
       frozen: all.frozen + posted.frozen,
+      failed: all.failed + posted.failed,
       more: all.more || posted.more,
     };
   }

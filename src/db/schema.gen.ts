@@ -58,6 +58,7 @@ export interface DB {
     detail: string;
     latency_ms: number;
     at: Timestamp;
+    organisation_id: string;
   };
   engines: {
     id: string;

@@ -24,6 +24,7 @@ export const FAULTS = {
   "request.json_prototype": 400,
   "request.too_large": 413,
   "request.timeout": 408,
+  "request.cut": 400,
   "request.method": 405,
   "request.unsupported": 400,
   "route.not_found": 404,
@@ -48,6 +49,7 @@ export const FAULTS = {
   "upstream.cut": 502,
   "upstream.credential": 502,
   "upstream.forbidden_address": 400,
+  "upstream.embedded": 409,
   // control plane
   "entity.not_found": 404,
   "entity.exists": 409,
@@ -65,6 +67,7 @@ export const FAULTS = {
   "artifact.digest": 502,
   "artifact.unavailable": 503,
   "service.draining": 503,
+  "engine.busy": 503,
   internal: 500,
 } as const;
 

@@ -1,7 +1,7 @@
 // JSON from outside: bounded in bytes and depth, no key twice, no `__proto__`. Refused before it is parsed.
 // Invariant: one pass over the text finds all three; JSON.parse alone judges the grammar.
 
-import { Fault } from "../kit/fault.ts";
+import { Fault, isFault } from "../kit/fault.ts";
 
 const DEPTH_MAX = 32;
 
@@ -102,10 +102,14 @@ export async function readBody(
     }
   } catch (error) {
     void reader.cancel().catch(() => {});
+    if (isFault(error)) throw error;
     if (error instanceof TypeError) {
       throw new Fault("request.json", { message: "the body is not valid UTF-8", cause: error });
     }
-    throw error;
+    throw new Fault("request.cut", {
+      message: "the caller left before its body was whole",
+      cause: error,
+    });
   } finally {
     clearTimeout(timer);
   }

@@ -61,6 +61,7 @@ const BODY: readonly FaultCode[] = [
   "request.json_prototype",
   "request.too_large",
   "request.timeout",
+  "request.cut",
 ];
 const ALWAYS: readonly FaultCode[] = ["permission.denied", "database.unavailable", "internal"];
 

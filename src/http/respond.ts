@@ -14,10 +14,13 @@ const SECURITY: Readonly<Record<string, string>> = {
   "referrer-policy": "no-referrer",
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-resource-policy": "same-origin",
+  // Files of the console say otherwise themselves.
+  "cache-control": "no-store",
 };
+const WITH_TLS = { ...SECURITY, "strict-transport-security": "max-age=31536000" };
 
-export function secured(response: Response, requestId: string): Response {
-  for (const [name, value] of Object.entries(SECURITY)) {
+export function secured(response: Response, requestId: string, withTls: boolean): Response {
+  for (const [name, value] of Object.entries(withTls ? WITH_TLS : SECURITY)) {
     if (!response.headers.has(name)) response.headers.set(name, value);
   }
   response.headers.set("x-request-id", requestId);

@@ -95,27 +95,45 @@ async function runRoute(
   );
 }
 
+/** The address follows from the Host header, which may say anything. */
+function pathOf(request: Request): string {
+  const url = URL.parse(request.url);
+  if (url) return url.pathname;
+  throw new Fault("request.invalid", { message: "Host: this is no name of a host", field: "Host" });
+}
+
+function otherMethod(
+  options: HttpServerOptions,
+  request: Request,
+  requestId: string,
+  answered: readonly string[],
+): Response {
+  const allow = [
+    ...answered.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method])),
+    "OPTIONS",
+  ].join(", ");
+  if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: { allow } });
+  const fault = new Fault("request.method", { message: `this address answers ${allow}` });
+  return faultResponse(fault, requestId, options.log, { allow });
+}
+
 function answerOf(options: HttpServerOptions, router: Router<Route | RawRoute>): Answer {
   return async (request, requestId) => {
-    const { pathname } = new URL(request.url);
     judgeHost(request.headers.get("host"), options.hosts);
+    const pathname = pathOf(request);
     for (const handler of options.handlers ?? []) {
       const response = await handler(request);
       if (response) return response;
     }
     judgeOrigin(request);
-    const match = router.match(request.method, pathname);
+    // Bun sends a HEAD's answer without its body.
+    const match = router.match(request.method === "HEAD" ? "GET" : request.method, pathname);
     if (match.kind === "found")
       return runRoute(options, match.route, match.params, request, requestId);
-    if (match.kind === "none") {
-      throw new Fault("route.not_found", {
-        message: `there is nothing at ${pathname.slice(0, 200)}`,
-      });
-    }
-    const fault = new Fault("request.method", {
-      message: `${pathname.slice(0, 200)} answers ${match.allow.join(", ")}`,
+    if (match.kind === "method") return otherMethod(options, request, requestId, match.allow);
+    throw new Fault("route.not_found", {
+      message: `there is nothing at ${pathname.slice(0, 200)}`,
     });
-    return faultResponse(fault, requestId, options.log, { allow: match.allow.join(", ") });
   };
 }
 
@@ -127,12 +145,13 @@ export function createHttpHandler(
     options,
     createRouter<Route | RawRoute>([...options.routes, ...(options.rawRoutes ?? [])]),
   );
+  const withTls = options.tls !== undefined;
   return async (request) => {
     const requestId = options.makeRequestId();
     try {
-      return secured(await answer(request, requestId), requestId);
+      return secured(await answer(request, requestId), requestId, withTls);
     } catch (error) {
-      return secured(faultResponse(error, requestId, options.log), requestId);
+      return secured(faultResponse(error, requestId, options.log), requestId, withTls);
     }
   };
 }

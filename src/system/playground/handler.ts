@@ -1,6 +1,7 @@
 // Relays a console's chat to a gateway with a short-lived play key, so that the playground walks the same path as any caller.
 // Invariants: the play key never reaches the browser; when the reader leaves, the gateway's request is cancelled.
 
+import { parseJson, readBody } from "../../http/json.ts";
 import type { Principal } from "../../http/types.ts";
 import { Fault } from "../../kit/fault.ts";
 import { PLAYGROUND_BODY_BYTES_MAX, PlaygroundRequest } from "./types.ts";
@@ -13,6 +14,8 @@ export interface PlaygroundDeps {
 
 export type PlaygroundHandler = (request: Request, principal: Principal) => Promise<Response>;
 
+const BODY_WITHIN_MS = 15_000;
+
 /** What the browser may see of the gateway's answer. */
 const RELAYED = ["content-type", "x-request-id", "x-intertie-fault", "retry-after"];
 
@@ -24,7 +27,7 @@ export function playgroundHandler(deps: PlaygroundDeps): PlaygroundHandler {
         message: `the role ${principal.role} may not use the playground`,
         hint: "sign in with a key of the role owner, operator or developer",
       });
-    const body = parseBody(await readText(request));
+    const body = parseBody(await readBody(request, PLAYGROUND_BODY_BYTES_MAX, BODY_WITHIN_MS));
     const [address, key] = await Promise.all([deps.gatewayAddress(), deps.mintPlayKey(principal)]);
     if (address === undefined)
       throw new Fault("upstream.unreachable", {
@@ -35,24 +38,6 @@ export function playgroundHandler(deps: PlaygroundDeps): PlaygroundHandler {
   };
 }
 
-async function readText(request: Request): Promise<string> {
-  const tooLarge = () =>
-    new Fault("request.too_large", {
-      message: `a playground request is at most ${PLAYGROUND_BODY_BYTES_MAX} bytes`,
-    });
-  if (Number(request.headers.get("content-length") ?? 0) > PLAYGROUND_BODY_BYTES_MAX)
-    throw tooLarge();
-  const decoder = new TextDecoder();
-  let text = "";
-  let size = 0;
-  for await (const bytes of request.body ?? []) {
-    size += bytes.byteLength;
-    if (size > PLAYGROUND_BODY_BYTES_MAX) throw tooLarge();
-    text += decoder.decode(bytes, { stream: true });
-  }
-  return text + decoder.decode();
-}
-
 function parseBody(text: string): PlaygroundRequest {
   const parsed = PlaygroundRequest.safeParse(parseJson(text));
   if (parsed.success) return parsed.data;
@@ -61,14 +46,6 @@ function parseBody(text: string): PlaygroundRequest {
     message: issue?.message ?? "not a chat request",
     field: issue?.path.join(".") ?? "",
   });
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new Fault("request.json", { message: "the body is not JSON", cause });
-  }
 }
 
 async function relay(

@@ -1,11 +1,23 @@
-// Builds the console with Bun's bundler: hashed names, minified. Control calls it at start when a source is newer than what was built.
+// Builds the console with Bun's bundler: hashed names, minified, compressed beside. Nothing is done while the last build is newer than all sources.
 //   bun console/build.ts [OUT_DIR]
 // Invariant: an interrupted or failed build leaves the previous one in place.
 
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { brotliCompress, constants, gzip } from "node:zlib";
 
 const SOURCE = import.meta.dir;
+/** Not bundled: a font inside the style sheet would be a data: URL. Its name carries its version instead of a hash. */
+const FONTS = join(SOURCE, "fonts");
 /** The console's own code and what it is bundled with. */
 const WATCHED = [
   SOURCE,
@@ -13,6 +25,15 @@ const WATCHED = [
   join(SOURCE, "../src/kit"),
   join(SOURCE, "../package-lock.json"),
 ];
+
+/** The first that a browser accepts is sent. */
+export const ENCODINGS = [
+  { token: "br", suffix: ".br" },
+  { token: "gzip", suffix: ".gz" },
+] as const;
+const isCompressed = (name: string) => ENCODINGS.some(({ suffix }) => name.endsWith(suffix));
+/** Quality 9 is 3 % larger than 11 and ten times as fast. */
+const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } };
 
 export interface ConsoleBuild {
   /** False: what was there is newer than every source. */
@@ -33,6 +54,7 @@ export async function buildConsole(outDir: string): Promise<ConsoleBuild> {
   if (built) await bundle(outDir);
   const files = await Promise.all(
     readdirSync(outDir)
+      .filter((name) => !isCompressed(name))
       .sort()
       .map((name) => measure(join(outDir, name))),
   );
@@ -47,14 +69,39 @@ async function bundle(outDir: string): Promise<void> {
     entrypoints: [join(SOURCE, "index.html")],
     outdir: fresh,
     minify: true,
+    external: ["*.woff2"],
     publicPath: "/",
     naming: { entry: "[name].[ext]", chunk: "console-[hash].[ext]", asset: "[name]-[hash].[ext]" },
     define: { "process.env.NODE_ENV": '"production"' },
   });
   if (!result.success) throw new AggregateError(result.logs, "the console could not be built");
-  rmSync(outDir, { recursive: true, force: true });
+  for (const name of readdirSync(FONTS).filter((file) => file.endsWith(".woff2")))
+    copyFileSync(join(FONTS, name), join(fresh, name));
+  await Promise.all(result.outputs.map(({ path }) => compress(path)));
+  replaceFolder(fresh, outDir);
+}
+
+async function compress(path: string): Promise<void> {
+  if (!/\.(js|css|svg)$/.test(path)) return;
+  const bytes = await Bun.file(path).bytes();
+  await Promise.all([
+    promisify(brotliCompress)(bytes, BROTLI).then((small) => Bun.write(`${path}.br`, small)),
+    promisify(gzip)(bytes, { level: 9 }).then((small) => Bun.write(`${path}.gz`, small)),
+  ]);
+}
+
+/** Two processes that build at once both end with a whole folder: the loser drops its own. */
+function replaceFolder(fresh: string, outDir: string): void {
+  const old = `${outDir}.${process.pid}.old`;
   mkdirSync(dirname(outDir), { recursive: true });
-  renameSync(fresh, outDir);
+  if (existsSync(outDir)) renameSync(outDir, old);
+  try {
+    renameSync(fresh, outDir);
+  } catch (error) {
+    if (!existsSync(join(outDir, "index.html"))) throw error;
+    rmSync(fresh, { recursive: true, force: true });
+  }
+  rmSync(old, { recursive: true, force: true });
 }
 
 function modifiedMs(path: string): number {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { addDays, dayOf, instantOf, startOfDay, wallTimeOf } from "./days.ts";
+import { addDays, dayOf, daysBetween, instantOf, startOfDay, wallTimeOf } from "./days.ts";
 
 const zones = fc.constantFrom(
   "UTC",
@@ -39,4 +39,14 @@ test("a wall time comes back as it was", () => {
   expect(new Date(instantOf("2026-11-24T09:30", "Europe/Berlin")).toISOString()).toBe(
     "2026-11-24T08:30:00.000Z",
   );
+});
+
+test("the days between two days, both included, across the end of a month", () => {
+  expect(daysBetween("2026-11-29", "2026-12-01")).toEqual([
+    "2026-11-29",
+    "2026-11-30",
+    "2026-12-01",
+  ]);
+  expect(daysBetween("2026-11-24", "2026-11-24")).toEqual(["2026-11-24"]);
+  expect(daysBetween("2026-11-24", "2026-11-23")).toEqual([]);
 });

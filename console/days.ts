@@ -31,6 +31,16 @@ export function addDays(day: string, days: number): string {
   return new Date(Date.parse(`${day}T00:00:00Z`) + days * 86_400_000).toISOString().slice(0, 10);
 }
 
+const DAYS_MAX = 400;
+
+/** Both included; a span without an end in sight is cut. */
+export function daysBetween(first: string, last: string): string[] {
+  const count = Math.round((Date.parse(last) - Date.parse(first)) / 86_400_000) + 1;
+  return Array.from({ length: Math.max(0, Math.min(count, DAYS_MAX)) }, (_, index) =>
+    addDays(first, index),
+  );
+}
+
 /** The instant at which clocks of the zone show this wall time (`2026-11-24T09:30`). */
 export function instantOf(wallTime: string, timeZone: string): number {
   const wanted = Date.parse(`${wallTime}${wallTime.length === 16 ? ":00" : ""}Z`);
@@ -45,4 +55,12 @@ export const startOfDay = (day: string, timeZone: string) => instantOf(`${day}T0
 /** For `<input type="datetime-local">`. */
 export function wallTimeOf(atMs: number, timeZone: string): string {
   return new Date(wallClock(atMs, timeZone)).toISOString().slice(0, 16);
+}
+
+/** Spend limits count calendar months of UTC, whatever the reporting zone is. */
+export function monthOf(nowMs: number): [from: string, to: string] {
+  const now = new Date(nowMs);
+  const start = (months: number) =>
+    new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + months)).toISOString();
+  return [start(0), start(1)];
 }

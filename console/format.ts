@@ -4,28 +4,53 @@
 import { formatUsd, parseDecimal } from "../src/kit/money.ts";
 
 const LOCALE = "en-GB";
+/** A number and its unit stay on one line. */
+const NBSP = "\u00a0";
 const whole = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 0 });
-const compact = new Intl.NumberFormat(LOCALE, { notation: "compact", maximumFractionDigits: 1 });
-const percent = new Intl.NumberFormat(LOCALE, { style: "percent", maximumFractionDigits: 1 });
+const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
+const percent = new Intl.NumberFormat(LOCALE, {
+  style: "percent",
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+});
 
 export const count = (value: number) => whole.format(value);
-/** 12 340 → `12.3K`; the exact figure belongs in a title. */
+/** 12,340 → `12.3K`; the exact figure belongs in a title. */
 export const short = (value: number) =>
   Math.abs(value) < 10_000 ? count(value) : compact.format(value);
-export const share = (part: number, all: number) => (all === 0 ? "0%" : percent.format(part / all));
+export const share = (part: number, all: number) =>
+  all === 0 ? "0.0%" : percent.format(part / all);
 
 export const toPico = (dollars: string) => parseDecimal(dollars) ?? 0n;
 
+const grouped = (dollars: string) =>
+  dollars.replace(/\d+/, (digits) => whole.format(BigInt(digits)));
+
+/** An amount that stands alone: `$0.09`, `$0.159225`, `$1,204.50`. */
 export function usd(amountPico: bigint): string {
-  return formatUsd(amountPico).replace(/\d+/, (digits) => whole.format(BigInt(digits)));
+  return grouped(formatUsd(amountPico)).replace(/(\.\d\d\d*?)0+$/, "$1");
 }
 export const money = (dollars: string) => usd(toPico(dollars));
 
+const PICO = 1_000_000_000_000n;
+
+/** Amounts that stand under each other keep the same places: six while all are below a dollar, else two. */
+export function moneyColumn(amountsPico: readonly bigint[]): (amountPico: bigint) => string {
+  const places = amountsPico.every((amount) => amount < PICO) ? 6 : 2;
+  const unit = 10n ** BigInt(12 - places);
+  return (amountPico) => {
+    if (amountPico === 0n) return "$0";
+    if (amountPico < unit) return `<$${(10 ** -places).toFixed(places)}`;
+    const rounded = ((amountPico + unit / 2n) / unit).toString().padStart(places + 1, "0");
+    return grouped(`$${rounded.slice(0, -places)}.${rounded.slice(-places)}`);
+  };
+}
+
 export function duration(ms: number | null): string {
   if (ms === null || ms < 0) return "–";
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1_000).toFixed(ms < 10_000 ? 2 : 1)} s`;
-  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`;
+  if (ms < 1_000) return `${Math.round(ms)}${NBSP}ms`;
+  if (ms < 60_000) return `${(ms / 1_000).toFixed(ms < 10_000 ? 2 : 1)}${NBSP}s`;
+  return `${Math.floor(ms / 60_000)}${NBSP}min ${Math.round((ms % 60_000) / 1_000)}${NBSP}s`;
 }
 
 export function bytes(value: number): string {
@@ -42,6 +67,7 @@ const FORMATS = {
   time: { hour: "2-digit", minute: "2-digit" },
   clock: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
   day: { day: "numeric", month: "short", year: "numeric" },
+  date: { day: "numeric", month: "short" },
   moment: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" },
   full: { dateStyle: "full", timeStyle: "long" },
 } as const satisfies Record<string, Intl.DateTimeFormatOptions>;

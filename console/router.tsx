@@ -82,10 +82,13 @@ const signIn = createRoute({
   component: SignInPage,
 });
 
-/** `/start?t=…`, as `intertie up` prints it. */
-function oneTimeToken(location: { pathname: string; search: { t?: unknown } }): string | undefined {
-  return location.pathname === "/start" && typeof location.search.t === "string"
-    ? location.search.t
+/** `/start?link=…`, as `intertie up` prints it. */
+function oneTimeToken(location: {
+  pathname: string;
+  search: { link?: unknown };
+}): string | undefined {
+  return location.pathname === "/start" && typeof location.search.link === "string"
+    ? location.search.link
     : undefined;
 }
 

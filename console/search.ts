@@ -19,6 +19,8 @@ const instant: Reader<string> = (value) =>
   typeof value === "string" && !Number.isNaN(Date.parse(value))
     ? new Date(value).toISOString()
     : undefined;
+const number: Reader<number> = (value) =>
+  typeof value === "number" && Number.isInteger(value) && value > 0 ? value : undefined;
 const flag: Reader<true> = (value) => value === true || undefined;
 const oneOf =
   <const T extends string | number>(options: readonly T[]): Reader<T> =>
@@ -49,6 +51,7 @@ export const searches = {
     to: instant,
     find: text,
     row: text,
+    rows: number,
     live: oneOf(["off"]),
   }),
   usage: searchOf({ groupBy: oneOf(USAGE_GROUPS), range: oneOf(RANGES), from: day, to: day }),
@@ -56,7 +59,7 @@ export const searches = {
   upstreams: searchOf({ add: flag }),
   prices: searchOf({ add: flag, model: text, find: text }),
   playground: searchOf({ model: text }),
-  start: searchOf({ t: text }),
+  start: searchOf({ link: text }),
   projects: searchOf({ add: flag, edit: text }),
   signIn: searchOf({ next: text, why: text }),
 };

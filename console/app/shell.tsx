@@ -10,6 +10,8 @@ import { Toasts } from "../ui/toast.tsx";
 import { PLACES } from "./places.ts";
 import { openHelp, Shortcuts } from "./shortcuts.tsx";
 
+const THEME_NAMES = { system: "Auto", light: "Light", dark: "Dark" } as const;
+
 export function Shell() {
   const [open, setOpen] = useState(false);
   const path = useRouterState({ select: (state) => state.location.pathname });
@@ -108,8 +110,8 @@ function Preferences() {
           <option key={name}>{name}</option>
         ))}
       </select>
-      <fieldset className="themes">
-        <legend>Theme</legend>
+      <fieldset className="segmented themes">
+        <legend className="hidden">Theme</legend>
         {THEMES.map((name) => (
           <label key={name}>
             <input
@@ -118,7 +120,7 @@ function Preferences() {
               checked={theme === name}
               onChange={() => changeSettings({ theme: name })}
             />
-            {name}
+            {THEME_NAMES[name]}
           </label>
         ))}
       </fieldset>

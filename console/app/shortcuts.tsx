@@ -69,7 +69,7 @@ export const openHelp = () => dispatchEvent(new Event("intertie:help"));
 export function useRowKeys(
   ids: readonly string[],
   selected: string | undefined,
-  onSelect?: (id: string) => void,
+  onSelect?: (id: string | undefined) => void,
   onOpen?: (id: string) => void,
 ): void {
   useKeys((key, event) => {
@@ -83,6 +83,10 @@ export function useRowKeys(
       )
         return false;
       onOpen?.(selected);
+      return true;
+    }
+    if (key === "Escape" && selected !== undefined) {
+      onSelect(undefined);
       return true;
     }
     const next =

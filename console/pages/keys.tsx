@@ -4,19 +4,20 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, queries } from "../api.ts";
-import type { Key, KeyKind, Project } from "../api.types.ts";
+import type { Key, KeyKind, Project, UsageRow } from "../api.types.ts";
 import { useChange, useMay } from "../app/access.ts";
-import { instantOf } from "../days.ts";
-import { count } from "../format.ts";
+import { addDays, dayOf, instantOf, startOfDay } from "../days.ts";
+import { count, moneyColumn, toPico } from "../format.ts";
 import { useSettings } from "../settings.ts";
 import { Answer, Empty } from "../ui/answer.tsx";
 import { Badge, Button, CodeBlock, Choices } from "../ui/controls.tsx";
 import { Confirm, Dialog } from "../ui/dialog.tsx";
 import { Form, Input, LimitFields, limitsOf, Select, textOf } from "../ui/form.tsx";
-import { Page, Time } from "../ui/page.tsx";
+import { Money, Page, Time } from "../ui/page.tsx";
 import { Table } from "../ui/table.tsx";
 
 const route = getRouteApi("/app/keys");
+const LIVE_MS = 10_000;
 const ROLES = ["owner", "operator", "developer", "finance", "auditor"] as const;
 const KINDS: readonly (readonly [KeyKind, string])[] = [
   ["live", "live: calls models"],
@@ -30,6 +31,7 @@ export function KeysPage() {
   const may = useMay("keys.write");
   const keys = useQuery(queries.keys());
   const projects = useQuery(queries.projects());
+  const used = useUsed();
   const [revoking, setRevoking] = useState<Key>();
   const openAdd = (open: boolean) =>
     void navigate({ search: (old) => ({ ...old, add: open || undefined }), replace: !open });
@@ -93,6 +95,7 @@ export function KeysPage() {
             <KeyTable
               keys={shown}
               projects={projects.data?.items ?? []}
+              used={used}
               onRevoke={may ? setRevoking : undefined}
             />
           )
@@ -109,10 +112,33 @@ export function KeysPage() {
 interface KeyTableProps {
   readonly keys: readonly Key[];
   readonly projects: readonly Project[];
+  readonly used: Used;
   readonly onRevoke: ((key: Key) => void) | undefined;
 }
 
-function KeyTable({ keys, projects, onRevoke }: KeyTableProps) {
+interface Used {
+  readonly from: string;
+  readonly rows: readonly UsageRow[] | undefined;
+}
+
+/** What each key did in the last 30 days. */
+function useUsed(): Used {
+  const { timeZone } = useSettings();
+  const today = dayOf(Date.now(), timeZone);
+  const [from, to] = [addDays(today, -29), addDays(today, 1)].map((day) =>
+    new Date(startOfDay(day, timeZone)).toISOString(),
+  );
+  const usage = useQuery({
+    ...queries.usage(from ?? "", to ?? "", "key", timeZone),
+    enabled: useMay("usage.read"),
+    refetchInterval: LIVE_MS,
+  });
+  return { from: from ?? "", rows: usage.data?.rows };
+}
+
+function KeyTable({ keys, projects, used, onRevoke }: KeyTableProps) {
+  const usedBy = (key: Key) => used.rows?.find((row) => row.group === key.id);
+  const spend = moneyColumn((used.rows ?? []).map((row) => toPico(row.amount)));
   const projectName = (id: string) => projects.find((project) => project.id === id)?.name ?? id;
   return (
     <Table
@@ -123,7 +149,7 @@ function KeyTable({ keys, projects, onRevoke }: KeyTableProps) {
         {
           head: "Name",
           cell: (key) => (
-            <Link to="/requests" search={{ keyId: key.id }}>
+            <Link className="name" to="/requests" search={{ keyId: key.id }}>
               {key.name}
             </Link>
           ),
@@ -132,6 +158,18 @@ function KeyTable({ keys, projects, onRevoke }: KeyTableProps) {
         { head: "State", cell: (key) => <KeyState target={key} /> },
         { head: "Project", wide: true, cell: (key) => projectName(key.projectId) },
         { head: "Limits", wide: true, cell: limitText },
+        {
+          head: "Requests, 30 days",
+          align: "end",
+          wide: true,
+          cell: (key) => <Calls row={usedBy(key)} keyId={key.id} from={used.from} />,
+        },
+        {
+          head: "Spend",
+          align: "end",
+          wide: true,
+          cell: (key) => <Money amount={usedBy(key)?.amount ?? "0"} show={spend} />,
+        },
         { head: "Created", wide: true, cell: (key) => <Time at={key.createdAt} style="day" /> },
         {
           head: "Actions",
@@ -145,6 +183,15 @@ function KeyTable({ keys, projects, onRevoke }: KeyTableProps) {
         },
       ]}
     />
+  );
+}
+
+function Calls({ row, keyId, from }: { row: UsageRow | undefined; keyId: string; from: string }) {
+  if (!row) return <>0</>;
+  return (
+    <Link to="/requests" search={{ keyId, from }}>
+      {count(row.requests)}
+    </Link>
   );
 }
 

@@ -35,7 +35,7 @@ export function Models() {
   const offer =
     may && !known ? (
       <Button disabled={pull.isPending} onClick={() => pull.mutate(CHAT_MODEL)}>
-        Pull {CHAT_MODEL} (a small chat model)
+        Pull {CHAT_MODEL}, a small chat model
       </Button>
     ) : null;
   return (
@@ -65,7 +65,7 @@ export function Models() {
                 {
                   head: "Model",
                   cell: (model) => (
-                    <Link to="/playground" search={{ model: model.name }}>
+                    <Link className="name" to="/playground" search={{ model: model.name }}>
                       {model.name}
                     </Link>
                   ),

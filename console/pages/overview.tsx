@@ -4,19 +4,22 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useState, type ReactNode } from "react";
 import { queries } from "../api.ts";
-import type { Overview, Zone } from "../api.types.ts";
-import { formatDecimal } from "../../src/kit/money.ts";
-import { count, duration, money, share, short, usd } from "../format.ts";
+import type { Overview, UsageRow, Zone } from "../api.types.ts";
+import { count, duration, moneyColumn, share, short, toPico, usd } from "../format.ts";
 import { WINDOWS_MIN } from "../search.ts";
 import { Answer, Empty } from "../ui/answer.tsx";
 import { minutesPerColumn, toColumns, type Column } from "../ui/chart.rules.ts";
 import { Choices, State } from "../ui/controls.tsx";
-import { Page, Section, Time } from "../ui/page.tsx";
+import { Money, Page, Section, Time } from "../ui/page.tsx";
 import { Table } from "../ui/table.tsx";
-import { TimeChart } from "../ui/time-chart.tsx";
+import { Share, TimeChart } from "../ui/time-chart.tsx";
+import { Needs } from "./needs.tsx";
 
 const route = getRouteApi("/app/");
 const LIVE_MS = 2_000;
+const MINUTE_MS = 60_000;
+/** More do not fit beside the zones. */
+const MODELS_MAX = 5;
 const WINDOW_NAMES: Readonly<Record<number, string>> = {
   15: "15 min",
   60: "1 h",
@@ -64,10 +67,14 @@ export function OverviewPage() {
           ]}
         />
       </div>
+      <Needs />
       <Answer query={overview} rows={6}>
         {(data) => <Figures overview={data} minutes={minutes} asTable={view === "table"} />}
       </Answer>
-      <Places />
+      <div className="halves">
+        <Places />
+        <Spend minutes={minutes} />
+      </div>
     </Page>
   );
 }
@@ -84,7 +91,7 @@ function Figures({
   const columns = toColumns(overview.series, Date.parse(overview.asOf), minutes);
   return (
     <>
-      <Totals overview={overview} from={columns[0]?.from} />
+      <Totals overview={overview} minutes={minutes} from={columns[0]?.from} />
       {overview.totals.requests === 0 ? (
         <Empty
           title="No requests in this window"
@@ -102,18 +109,29 @@ function Figures({
   );
 }
 
-function Totals({ overview, from }: { overview: Overview; from: string | undefined }) {
+interface TotalsProps {
+  readonly overview: Overview;
+  readonly minutes: number;
+  readonly from: string | undefined;
+}
+
+function Totals({ overview, minutes, from }: TotalsProps) {
   const { totals } = overview;
   const rows = { from };
   return (
     <dl className="totals">
-      <Total name="Requests">
-        <Link to="/requests" search={rows}>
+      <Total name="Requests" note={perMinute(totals.requests / minutes)}>
+        <Link to="/requests" search={rows} title={count(totals.requests)}>
           {short(totals.requests)}
         </Link>
       </Total>
       <Total name="Failures" note={`${share(totals.failures, totals.requests)} of requests`}>
-        <Link to="/requests" search={{ ...rows, status: "failures" }}>
+        <Link
+          to="/requests"
+          search={{ ...rows, status: "failures" }}
+          title={count(totals.failures)}
+          className={totals.failures > 0 ? "wrong" : ""}
+        >
           {short(totals.failures)}
         </Link>
       </Total>
@@ -121,22 +139,34 @@ function Totals({ overview, from }: { overview: Overview; from: string | undefin
         name="Tokens"
         note={`${short(totals.inputTokens)} in · ${short(totals.outputTokens)} out`}
       >
-        <Link to="/usage" search={{ range: "1d" }}>
+        <Link
+          to="/usage"
+          search={{ range: "1d" }}
+          title={count(totals.inputTokens + totals.outputTokens)}
+        >
           {short(totals.inputTokens + totals.outputTokens)}
         </Link>
       </Total>
-      <Total name="Spend">
+      <Total name="Spend" note={perRequest(totals)}>
         <Link to="/usage" search={{ range: "1d", groupBy: "model" }}>
-          {money(totals.amount)}
+          <Money amount={totals.amount} />
         </Link>
       </Total>
-      <Total name="First token" note={`p95 ${duration(overview.firstByteP95Ms)}`}>
+      <Total name="First token, p50" note={`p95 ${duration(overview.firstByteP95Ms)}`}>
         <Link to="/requests" search={rows}>
           {duration(overview.firstByteP50Ms)}
         </Link>
       </Total>
     </dl>
   );
+}
+
+const perMinute = (rate: number) =>
+  `${rate < 10 ? rate.toFixed(1) : short(Math.round(rate))} a minute`;
+
+function perRequest({ requests, amount }: Overview["totals"]): string {
+  if (requests === 0) return "none yet";
+  return `${usd(toPico(amount) / BigInt(requests))} a request`;
 }
 
 function Total({ name, note, children }: { name: string; note?: string; children: ReactNode }) {
@@ -151,14 +181,19 @@ function Total({ name, note, children }: { name: string; note?: string; children
   );
 }
 
-/** An axis needs no trailing zeros. */
-const dollars = (value: number) => `$${formatDecimal(BigInt(Math.round(value)))}`;
+const dollars = (value: number) => usd(BigInt(Math.round(value)));
 
 function Charts({ columns, minutes }: { columns: readonly Column[]; minutes: number }) {
   const [cursor, setCursor] = useState<number>();
   const step = minutesPerColumn(minutes);
   const unit = step === 1 ? "per minute" : `per ${step} minutes`;
-  const shared = { columns, cursor, onCursor: setCursor };
+  const shared = {
+    columns,
+    cursor,
+    onCursor: setCursor,
+    times: "time",
+    isLastOpen: true,
+  } as const;
   const values = (read: (column: Column) => number | null) => columns.map(read);
   return (
     <div className="charts">
@@ -214,6 +249,7 @@ function Charts({ columns, minutes }: { columns: readonly Column[]; minutes: num
 }
 
 function MinuteTable({ columns }: { columns: readonly Column[] }) {
+  const spend = moneyColumn(columns.map((column) => column.amountPico));
   return (
     <Table
       caption="Figures by time, newest first"
@@ -246,7 +282,7 @@ function MinuteTable({ columns }: { columns: readonly Column[] }) {
           wide: true,
           cell: (column) => count(column.outputTokens),
         },
-        { head: "Spend", align: "end", cell: (column) => usd(column.amountPico) },
+        { head: "Spend", align: "end", cell: (column) => spend(column.amountPico) },
         {
           head: "First token p50",
           align: "end",
@@ -272,6 +308,73 @@ function Places() {
         )}
       </Answer>
     </Section>
+  );
+}
+
+/** Where the money of the window went; the models that cost most come first. */
+function Spend({ minutes }: { minutes: number }) {
+  const untilMs = Math.ceil(Date.now() / MINUTE_MS) * MINUTE_MS;
+  const [from, to] = [untilMs - minutes * MINUTE_MS, untilMs].map((ms) =>
+    new Date(ms).toISOString(),
+  );
+  const usage = useQuery({
+    ...queries.usage(from ?? "", to ?? "", "model"),
+    placeholderData: (old) => old,
+  });
+  return (
+    <Section title="Spend by model" corner={<Link to="/usage">All usage</Link>}>
+      <Answer query={usage} rows={3}>
+        {({ rows, total }) =>
+          rows.length === 0 ? (
+            <p className="minor">Nothing was spent.</p>
+          ) : (
+            <SpendTable
+              rows={rows.slice(0, MODELS_MAX)}
+              all={Number(toPico(total.amount))}
+              from={from}
+            />
+          )
+        }
+      </Answer>
+    </Section>
+  );
+}
+
+interface SpendTableProps {
+  readonly rows: readonly UsageRow[];
+  readonly all: number;
+  readonly from: string | undefined;
+}
+
+function SpendTable({ rows, all, from }: SpendTableProps) {
+  const spend = moneyColumn(rows.map((row) => toPico(row.amount)));
+  return (
+    <Table
+      caption="Spend by model"
+      rows={rows}
+      rowId={(row) => row.group}
+      columns={[
+        {
+          head: "Model",
+          cell: (row) => (
+            <Link to="/requests" search={{ model: row.group, from }}>
+              {row.label}
+            </Link>
+          ),
+        },
+        { head: "Requests", align: "end", cell: (row) => count(row.requests) },
+        {
+          head: "Spend",
+          align: "end",
+          cell: (row) => <Money amount={row.amount} show={spend} />,
+        },
+        {
+          head: "Share",
+          wide: true,
+          cell: (row) => <Share part={Number(toPico(row.amount))} all={all} />,
+        },
+      ]}
+    />
   );
 }
 

@@ -134,7 +134,7 @@ function PriceTable({ rows }: { rows: readonly Dated[] }) {
         { head: "Cached", align: "end", wide: true, cell: perMillion("cached_input_tokens") },
         { head: "Output", align: "end", cell: perMillion("output_tokens") },
         ...(rows.some((row) => others(row) !== "")
-          ? [{ head: "Others", wide: true, cell: others }]
+          ? [{ head: "Others", wide: true as const, cell: others }]
           : []),
         { head: "Source", wide: true, cell: ({ price }) => price.source },
       ]}

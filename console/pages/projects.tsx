@@ -5,23 +5,16 @@ import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { api, queries } from "../api.ts";
 import type { Project } from "../api.types.ts";
 import { useChange, useMay } from "../app/access.ts";
-import { count, money, share, toPico } from "../format.ts";
+import { monthOf } from "../days.ts";
+import { count, moneyColumn, share, toPico } from "../format.ts";
 import { Answer, Empty } from "../ui/answer.tsx";
 import { Badge, Button } from "../ui/controls.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { Form, Input, LimitFields, limitsOf, textOf } from "../ui/form.tsx";
-import { Page } from "../ui/page.tsx";
+import { Money, Page } from "../ui/page.tsx";
 
 const route = getRouteApi("/app/projects");
 const LIVE_MS = 10_000;
-
-/** Spend limits count calendar months of UTC, whatever the reporting zone is. */
-function monthOf(nowMs: number): [from: string, to: string] {
-  const now = new Date(nowMs);
-  const start = (months: number) =>
-    new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + months)).toISOString();
-  return [start(0), start(1)];
-}
 
 export function ProjectsPage() {
   const { add, edit } = route.useSearch();
@@ -91,7 +84,7 @@ function ProjectCard({ project, spent, from, onEdit }: CardProps) {
           </Button>
         ) : null}
       </header>
-      <Budget name={project.name} spent={spent} limit={project.monthlySpendLimit} />
+      <Budget project={project} spent={spent} from={from} />
       <dl className="pairs">
         <div>
           <dt>Requests a minute</dt>
@@ -106,28 +99,25 @@ function ProjectCard({ project, spent, from, onEdit }: CardProps) {
           <dd>{limit(limits.concurrentStreams)}</dd>
         </div>
       </dl>
-      <p>
-        <Link to="/requests" search={{ projectId: project.id, from }}>
-          This month's requests
-        </Link>
-      </p>
     </li>
   );
 }
 
-function Budget({ name, spent, limit }: { name: string; spent: string; limit: string | null }) {
-  if (limit === null)
-    return (
-      <p className="budget">
-        <b>{money(spent)}</b> this month, no limit
-      </p>
-    );
+function Budget({ project, spent, from }: { project: Project; spent: string; from: string }) {
+  const limit = project.monthlySpendLimit;
+  const show = moneyColumn([spent, limit ?? "0"].map(toPico));
+  const figure = (
+    <Link className="figure" to="/requests" search={{ projectId: project.id, from }}>
+      <Money amount={spent} show={show} />
+    </Link>
+  );
+  if (limit === null) return <p className="budget">{figure} this month, no limit</p>;
   const [used, all] = [Number(toPico(spent)), Number(toPico(limit))];
   const full = used / all;
   return (
     <div className="budget">
       <p>
-        <b>{money(spent)}</b> of {money(limit)} this month ({share(used, all)}){" "}
+        {figure} of {show(toPico(limit))} this month, {share(used, all)}{" "}
         {full >= 1 ? (
           <Badge tone="bad">Used up</Badge>
         ) : full >= 0.8 ? (
@@ -135,7 +125,7 @@ function Budget({ name, spent, limit }: { name: string; spent: string; limit: st
         ) : null}
       </p>
       <meter
-        aria-label={`Budget of ${name} used`}
+        aria-label={`Budget of ${project.name} used`}
         min={0}
         max={all}
         value={Math.min(used, all)}

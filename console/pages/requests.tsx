@@ -2,19 +2,21 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
-import { useMemo } from "react";
+import { useMemo, useState, type ReactNode } from "react";
 import { queries } from "../api.ts";
 import type { RequestRow } from "../api.types.ts";
-import { count, duration, money, when } from "../format.ts";
+import { count, duration, moneyColumn, toPico, when } from "../format.ts";
 import { useSettings } from "../settings.ts";
 import { Answer, Empty } from "../ui/answer.tsx";
 import { Button, Choices } from "../ui/controls.tsx";
-import { Page, Time } from "../ui/page.tsx";
+import { Money, Page, Time } from "../ui/page.tsx";
 import { Table, type Column } from "../ui/table.tsx";
 import { Outcome, RequestChain } from "../ui/request-chain.tsx";
 
 const route = getRouteApi("/app/requests");
 const LIVE_MS = 4_000;
+/** Drawn at first; a button asks for more. */
+const ROWS_SHOWN = 200;
 const STATUSES = [
   "ok",
   "failures",
@@ -25,7 +27,7 @@ const STATUSES = [
   "interrupted",
 ];
 
-const COLUMNS: readonly Column<RequestRow>[] = [
+const columnsOf = (cost: (amountPico: bigint) => string): readonly Column<RequestRow>[] => [
   {
     head: "Time",
     cell: (row) => (
@@ -42,27 +44,26 @@ const COLUMNS: readonly Column<RequestRow>[] = [
     cell: (row) =>
       `${row.zone} / ${row.engine}${row.attempt > 1 ? ` (${row.attemptKind} ${row.attempt})` : ""}`,
   },
-  { head: "Key", wide: true, cell: (row) => row.keyName },
-  { head: "First token", align: "end", wide: true, cell: (row) => duration(row.firstByteMs) },
+  { head: "Key", wide: "most", cell: (row) => row.keyName },
+  { head: "First token", align: "end", wide: "most", cell: (row) => duration(row.firstByteMs) },
   { head: "Total", align: "end", wide: true, cell: (row) => duration(row.durationMs) },
   {
     head: "Tokens in",
     align: "end",
-    wide: true,
+    wide: "most",
     cell: (row) => count(row.inputTokens + row.cachedInputTokens),
   },
   {
     head: "Tokens out",
     align: "end",
-    wide: true,
+    wide: "most",
     cell: (row) => count(row.outputTokens + row.reasoningTokens),
   },
-  { head: "Cost", align: "end", cell: (row) => money(row.amount) },
+  { head: "Cost", align: "end", cell: (row) => <Money amount={row.amount} show={cost} /> },
 ];
 
 export function RequestsPage() {
-  const { find, row: chosen, live, status, ...rest } = route.useSearch();
-  const navigate = useNavigate({ from: "/requests" });
+  const { find, row: _, rows: __, live, status, ...rest } = route.useSearch();
   const filter = { ...rest, status: status === "failures" ? undefined : status };
   const requests = useQuery({
     ...queries.requests(filter),
@@ -73,10 +74,6 @@ export function RequestsPage() {
     () => matching(requests.data?.items ?? [], status, find),
     [requests.data, status, find],
   );
-  const choose = (row: string | undefined) =>
-    void navigate({ search: (old) => ({ ...old, row }), replace: true });
-  const open = (id: string) =>
-    void navigate({ to: "/requests/$requestId", params: { requestId: requestIdOf(id) } });
   return (
     <Page
       title="Requests"
@@ -85,28 +82,96 @@ export function RequestsPage() {
     >
       <Filters rows={requests.data?.items ?? []} />
       <Answer query={requests} rows={8}>
-        {() => (
-          <div className={chosen ? "beside" : ""}>
-            {rows.length === 0 ? (
-              <NoRows />
-            ) : (
-              <Table
-                caption="Requests"
-                columns={COLUMNS}
-                rows={rows}
-                rowId={rowIdOf}
-                selected={chosen}
-                onSelect={choose}
-                onOpen={open}
-              />
-            )}
-            {chosen ? (
-              <Peek requestId={requestIdOf(chosen)} onClose={() => choose(undefined)} />
-            ) : null}
-          </div>
-        )}
+        {() => <List rows={rows} />}
       </Answer>
     </Page>
+  );
+}
+
+/** While a reader points at the list, is inside it or has a row open, it stands still and says how much is new. */
+function List({ rows: latest }: { rows: readonly RequestRow[] }) {
+  const { row: chosen, rows: shownMax = ROWS_SHOWN } = route.useSearch();
+  const navigate = useNavigate({ from: "/requests" });
+  const [inside, setInside] = useState(false);
+  const still = useStill(latest, inside || chosen !== undefined);
+  const choose = (row: string | undefined) =>
+    void navigate({ search: (old) => ({ ...old, row }), replace: true, resetScroll: false });
+  const open = (id: string) =>
+    void navigate({ to: "/requests/$requestId", params: { requestId: requestIdOf(id) } });
+  const cost = moneyColumn(still.rows.map((row) => toPico(row.amount)));
+  return (
+    <div className={chosen ? "beside" : ""}>
+      <div
+        onPointerEnter={() => setInside(true)}
+        onPointerLeave={() => setInside(false)}
+        onFocus={() => setInside(true)}
+        onBlur={() => setInside(false)}
+      >
+        <Waiting count={still.waiting} onShow={still.release} />
+        {still.rows.length === 0 ? (
+          <NoRows />
+        ) : (
+          <Table
+            caption="Requests"
+            columns={columnsOf(cost)}
+            rows={still.rows.slice(0, shownMax)}
+            rowId={rowIdOf}
+            selected={chosen}
+            onSelect={choose}
+            onOpen={open}
+          />
+        )}
+        <More shown={shownMax} of={still.rows.length} />
+      </div>
+      {chosen ? <Peek requestId={requestIdOf(chosen)} onClose={() => choose(undefined)} /> : null}
+    </div>
+  );
+}
+
+function useStill(latest: readonly RequestRow[], isStill: boolean) {
+  const [kept, setKept] = useState(latest);
+  // A list that changed by a filter is another list, not newer rows of this one.
+  const ids = new Set(latest.map(rowIdOf));
+  const isSame = kept.some((row) => ids.has(rowIdOf(row)));
+  const stands = isStill && isSame;
+  if (!stands && kept !== latest) setKept(latest);
+  const first = kept[0];
+  const at = first ? latest.findIndex((row) => rowIdOf(row) === rowIdOf(first)) : -1;
+  return {
+    rows: stands ? kept : latest,
+    waiting: stands ? (at < 0 ? latest.length : at) : 0,
+    release: () => setKept(latest),
+  };
+}
+
+function Waiting({ count: waiting, onShow }: { count: number; onShow: () => void }): ReactNode {
+  if (waiting === 0) return null;
+  return (
+    <div className="waiting">
+      <Button look="primary" onClick={onShow}>
+        Show {count(waiting)} new
+      </Button>
+    </div>
+  );
+}
+
+function More({ shown, of }: { shown: number; of: number }): ReactNode {
+  if (of <= shown) return null;
+  return (
+    <p className="more">
+      <Link
+        className="button plain"
+        to="/requests"
+        search={(old) => ({ ...old, rows: shown + ROWS_SHOWN })}
+        resetScroll={false}
+        replace
+      >
+        Show {count(Math.min(ROWS_SHOWN, of - shown))} more
+      </Link>{" "}
+      <span className="minor">
+        {count(shown)} of {count(of)}
+      </span>
+    </p>
   );
 }
 

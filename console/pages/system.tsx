@@ -58,7 +58,7 @@ function Facts({ info }: { info: SystemInfo }) {
         </dd>
       </div>
       <div>
-        <dt>Reachable</dt>
+        <dt>Exposure</dt>
         <dd>{info.exposure.detail}</dd>
       </div>
       <div>
@@ -128,7 +128,7 @@ function Changes() {
               rows={items}
               rowId={(entry) => String(entry.index)}
               columns={[
-                { head: "No.", align: "end", cell: (entry) => entry.index },
+                { head: "No.", cell: (entry) => entry.index },
                 { head: "Time", cell: (entry) => <Time at={entry.at} /> },
                 { head: "What", cell: (entry) => entry.action },
                 {

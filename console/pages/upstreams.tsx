@@ -67,7 +67,7 @@ function UpstreamTable({ upstreams, may }: { upstreams: readonly Upstream[]; may
           {
             head: "Name",
             cell: (upstream) => (
-              <Link to="/requests" search={{ engineId: upstream.id }}>
+              <Link className="name" to="/requests" search={{ engineId: upstream.id }}>
                 {upstream.name}
               </Link>
             ),
@@ -88,7 +88,9 @@ function UpstreamTable({ upstreams, may }: { upstreams: readonly Upstream[]; may
             wide: true,
             cell: (upstream) =>
               upstream.probe
-                ? `${duration(upstream.probe.latencyMs)}${upstream.state === "up" ? "" : `, ${upstream.probe.detail}`}`
+                ? upstream.state === "up"
+                  ? duration(upstream.probe.latencyMs)
+                  : upstream.probe.detail
                 : "none yet",
           },
           {
@@ -105,8 +107,8 @@ function UpstreamTable({ upstreams, may }: { upstreams: readonly Upstream[]; may
 }
 
 const modelText = (models: readonly string[]) =>
-  models.length > 3
-    ? `${models.slice(0, 3).join(", ")} and ${models.length - 3} more`
+  models.length > 2
+    ? `${models.slice(0, 2).join(", ")} and ${models.length - 2} more`
     : models.join(", ") || "none";
 
 function Actions({ upstream, onRemove }: { upstream: Upstream; onRemove: () => void }) {

@@ -2,17 +2,18 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
+import { useState } from "react";
 import { queries } from "../api.ts";
 import { USAGE_GROUPS, type Usage, type UsageGroup, type UsageRow } from "../api.types.ts";
-import { addDays, dayOf, startOfDay } from "../days.ts";
-import { count, money, toPico } from "../format.ts";
+import { addDays, dayOf, daysBetween, startOfDay } from "../days.ts";
+import { count, moneyColumn, toPico, usd, when } from "../format.ts";
 import { RANGES, type Range } from "../search.ts";
 import { useSettings } from "../settings.ts";
 import { Answer, Empty } from "../ui/answer.tsx";
 import { Button, Choices } from "../ui/controls.tsx";
-import { Page } from "../ui/page.tsx";
+import { Money, Page } from "../ui/page.tsx";
 import { Table } from "../ui/table.tsx";
-import { ShareBar } from "../ui/time-chart.tsx";
+import { Share, TimeChart } from "../ui/time-chart.tsx";
 import { toCsv } from "./usage.csv.ts";
 
 const route = getRouteApi("/app/usage");
@@ -22,6 +23,14 @@ const RANGE_NAMES: Readonly<Record<Range, string>> = {
   "30d": "30 days",
   "90d": "90 days",
   month: "This month",
+};
+
+const GROUP_NAMES: Readonly<Record<UsageGroup, string>> = {
+  model: "Model",
+  project: "Project",
+  key: "Key",
+  engine: "Engine",
+  day: "Day",
 };
 
 /** First and last day, both included. */
@@ -49,10 +58,11 @@ export function UsagePage() {
       search: (old) => ({ ...old, from, to, ...change, range: undefined }),
       replace: true,
     });
+  const [first, last] = [from, to].map((day) => when(startOfDay(day, timeZone), "day", timeZone));
   return (
     <Page
       title="Usage"
-      lede={`${from} to ${to}, days of ${timeZone}.`}
+      lede={from === to ? `${first}, in ${timeZone}.` : `${first} to ${last}, days of ${timeZone}.`}
       asOf={usage.dataUpdatedAt || undefined}
       actions={
         usage.data ? (
@@ -64,7 +74,7 @@ export function UsagePage() {
         <Choices
           label="Group by"
           choices={USAGE_GROUPS.map((group) => ({
-            label: group,
+            label: GROUP_NAMES[group],
             active: group === groupBy,
             search: { groupBy: group },
           }))}
@@ -99,6 +109,7 @@ export function UsagePage() {
           </label>
         </div>
       </div>
+      <Days from={from} to={to} />
       <Answer query={usage} rows={6}>
         {(data) => <UsageTable usage={data} groupBy={groupBy} from={fromAt} to={toAt} />}
       </Answer>
@@ -128,8 +139,9 @@ function UsageTable({ usage, groupBy, from, to }: TableProps) {
         Usage is here about a second after a call has been answered.
       </Empty>
     );
-  const most = Math.max(...usage.rows.map((row) => Number(toPico(row.amount))));
   const total = usage.total;
+  const all = Number(toPico(total.amount));
+  const cost = moneyColumn([total, ...usage.rows].map((row) => toPico(row.amount)));
   const rowsOf = (row: UsageRow) => {
     if (groupBy === "day")
       return {
@@ -148,20 +160,32 @@ function UsageTable({ usage, groupBy, from, to }: TableProps) {
       rowId={(row) => row.group}
       columns={[
         {
-          head: groupBy,
+          head: GROUP_NAMES[groupBy],
           cell: (row) => (
             <Link to="/requests" search={rowsOf(row)}>
               {row.label}
             </Link>
           ),
         },
-        { head: "Cost", align: "end", cell: (row) => money(row.amount) },
+        {
+          head: "Cost",
+          align: "end",
+          cell: (row) => <Money amount={row.amount} show={cost} />,
+        },
         {
           head: "Share",
           wide: true,
-          cell: (row) => <ShareBar part={Number(toPico(row.amount))} most={most} />,
+          cell: (row) => <Share part={Number(toPico(row.amount))} all={all} />,
         },
-        { head: "Requests", align: "end", cell: (row) => count(row.requests) },
+        {
+          head: "Requests",
+          align: "end",
+          cell: (row) => (
+            <Link to="/requests" search={rowsOf(row)}>
+              {count(row.requests)}
+            </Link>
+          ),
+        },
         {
           head: "Failed",
           align: "end",
@@ -186,14 +210,46 @@ function UsageTable({ usage, groupBy, from, to }: TableProps) {
       ]}
       total={[
         "Total",
-        money(total.amount),
+        <Money key="amount" amount={total.amount} show={cost} />,
         null,
-        count(total.requests),
-        count(total.failures),
+        <Link key="requests" to="/requests" search={{ from, to }}>
+          {count(total.requests)}
+        </Link>,
+        <Link key="failures" to="/requests" search={{ from, to, status: "failures" }}>
+          {count(total.failures)}
+        </Link>,
         count(total.inputTokens),
         count(total.cachedInputTokens),
         count(total.outputTokens),
       ]}
+    />
+  );
+}
+
+/** The same days whatever the table is grouped by; a single day has no course to show. */
+function Days({ from, to }: { from: string; to: string }) {
+  const { timeZone } = useSettings();
+  const [cursor, setCursor] = useState<number>();
+  const bound = (day: string) => new Date(startOfDay(day, timeZone)).toISOString();
+  const usage = useQuery({
+    ...queries.usage(bound(from), bound(addDays(to, 1)), "day", timeZone),
+    placeholderData: (old) => old,
+  });
+  const days = daysBetween(from, to);
+  if (days.length < 2 || !usage.data || usage.data.rows.length === 0) return null;
+  const spent = new Map(usage.data.rows.map((row) => [row.group, Number(toPico(row.amount))]));
+  return (
+    <TimeChart
+      title="Spend"
+      unit="per day"
+      kind="stack"
+      times="date"
+      isLastOpen={to >= dayOf(Date.now(), timeZone)}
+      columns={days.map((day) => ({ from: bound(day), to: bound(addDays(day, 1)) }))}
+      series={[{ name: "spend", tone: "one", values: days.map((day) => spent.get(day) ?? 0) }]}
+      format={(value) => usd(BigInt(Math.round(value)))}
+      cursor={cursor}
+      onCursor={setCursor}
     />
   );
 }

@@ -93,8 +93,10 @@ function EngineItem({ engine }: { engine: Engine }) {
       <p className="minor">{engine.models.join(", ") || "no models"}</p>
       {engine.probe ? (
         <p className="minor">
-          probed <Time at={engine.probe.at} style="clock" /> in {duration(engine.probe.latencyMs)}
-          {engine.state === "up" ? "" : `: ${engine.probe.detail}`}
+          probed <Time at={engine.probe.at} style="clock" />
+          {engine.state === "up"
+            ? ` in ${duration(engine.probe.latencyMs)}`
+            : `: ${engine.probe.detail}`}
         </p>
       ) : (
         <p className="minor">not probed yet</p>

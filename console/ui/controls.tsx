@@ -84,7 +84,7 @@ export function Badge({
           <circle cx="5" cy="5" r={tone === "idle" ? 3.6 : 4.4} />
         )}
       </svg>
-      {children}
+      <span>{children}</span>
     </span>
   );
 }

@@ -1,7 +1,7 @@
 // The frame of a page: its title takes focus when the route changes, and the corner holds what can be done.
 
 import { useEffect, useRef, type ReactNode } from "react";
-import { when } from "../format.ts";
+import { money, toPico, when } from "../format.ts";
 import { useSettings } from "../settings.ts";
 
 interface PageProps {
@@ -61,6 +61,11 @@ export function Time({ at, style = "moment" }: { at: string; style?: TimeName })
       {when(at, style, timeZone)}
     </time>
   );
+}
+
+/** What is shown may be rounded; the exact amount of the ledger is in its title. */
+export function Money({ amount, show }: { amount: string; show?: (amountPico: bigint) => string }) {
+  return <span title={`$${amount}`}>{show ? show(toPico(amount)) : money(amount)}</span>;
 }
 
 export function Section({

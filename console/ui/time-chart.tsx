@@ -1,9 +1,10 @@
-// A chart over time in plain SVG: bars on top of each other, or lines. One cursor, moved by pointer or arrow keys, reads the values.
+// A chart over time in plain SVG: bars on top of each other, or lines. One cursor, moved by pointer or arrow keys, reads the values;
+// without it the last whole column is read, because the open one is still growing.
 // Invariant: whatever the drawing shows is also in words (the cursor's value text), and each column leads to its rows.
 
 import { useNavigate } from "@tanstack/react-router";
 import type { KeyboardEvent, PointerEvent } from "react";
-import { when } from "../format.ts";
+import { share, when, type TimeStyle } from "../format.ts";
 import { useSettings } from "../settings.ts";
 import { linePath, roundTop } from "./chart.rules.ts";
 
@@ -20,12 +21,15 @@ interface ChartProps {
   readonly columns: readonly { readonly from: string; readonly to: string }[];
   readonly series: readonly Series[];
   readonly format: (value: number) => string;
+  readonly times: TimeStyle;
+  /** The last column's time is not over yet: it is drawn lighter. */
+  readonly isLastOpen: boolean;
   readonly cursor: number | undefined;
   readonly onCursor: (index: number | undefined) => void;
 }
 
 export function TimeChart(props: ChartProps) {
-  const { title, unit, kind, columns, series, format, cursor } = props;
+  const { title, unit, kind, columns, series, format, times, isLastOpen, cursor } = props;
   const { timeZone } = useSettings();
   const tops = columns.map((_, index) =>
     kind === "stack"
@@ -33,8 +37,10 @@ export function TimeChart(props: ChartProps) {
       : Math.max(0, ...series.map((one) => one.values[index] ?? 0)),
   );
   const top = roundTop(Math.max(0, ...tops));
-  const shown = cursor ?? columns.length - 1;
-  const label = (at: string | undefined) => (at ? when(at, "time", timeZone) : "");
+  const last = columns.length - 1;
+  const shown = cursor ?? Math.max(0, isLastOpen ? last - 1 : last);
+  const label = (at: string | undefined) => (at ? when(at, times, timeZone) : "");
+  const soFar = isLastOpen && shown === last ? " so far" : "";
   const readout = series
     .map(
       (one) =>
@@ -48,7 +54,10 @@ export function TimeChart(props: ChartProps) {
           {title} <small>{unit}</small>
         </h2>
         <p className="readout" aria-hidden="true">
-          <b>{label(columns[shown]?.from)}</b>
+          <b>
+            {label(columns[shown]?.from)}
+            {soFar}
+          </b>
           {series.map((one) => (
             <span key={one.name} className={`key ${one.tone}`}>
               {one.name}{" "}
@@ -66,10 +75,13 @@ export function TimeChart(props: ChartProps) {
           {...props}
           top={top}
           shown={shown}
-          valueText={`${label(columns[shown]?.from)}: ${readout}`}
+          valueText={`${label(columns[shown]?.from)}${soFar}: ${readout}`}
         />
+        <span className="tick base">0</span>
         <span className="tick from">{label(columns[0]?.from)}</span>
-        <span className="tick to">{label(columns.at(-1)?.to)}</span>
+        <span className="tick to">
+          {label(times === "time" ? columns.at(-1)?.to : columns.at(-1)?.from)}
+        </span>
       </div>
     </figure>
   );
@@ -87,6 +99,7 @@ function Drawing({
   kind,
   columns,
   series,
+  isLastOpen,
   cursor,
   onCursor,
   top,
@@ -147,7 +160,7 @@ function Drawing({
           <rect className="cursor" x={cursor} y={0} width={1} height={100} />
         )}
         {kind === "stack" ? (
-          <Bars series={series} count={columns.length} top={top} />
+          <Bars series={series} count={columns.length} top={top} isLastOpen={isLastOpen} />
         ) : (
           series.map((one) => (
             <path key={one.name} className={`line ${one.tone}`} d={linePath(one.values, top)} />
@@ -158,28 +171,44 @@ function Drawing({
   );
 }
 
-/** One path a series: hundreds of columns stay two elements. */
-function Bars({ series, count, top }: { series: readonly Series[]; count: number; top: number }) {
+interface BarsProps {
+  readonly series: readonly Series[];
+  readonly count: number;
+  readonly top: number;
+  readonly isLastOpen: boolean;
+}
+
+/** One path a series, and one for its open column: hundreds of columns stay a few elements. */
+function Bars({ series, count, top, isLastOpen }: BarsProps) {
   const base = Array.from({ length: count }, () => 100);
+  const bar = (value: number | null, index: number) => {
+    const height = (100 * (value ?? 0)) / top;
+    if (height === 0) return "";
+    const bottom = base[index] ?? 100;
+    base[index] = bottom - height;
+    return `M${index + 0.12} ${bottom.toFixed(2)}v${(-height).toFixed(2)}h0.76v${height.toFixed(2)}Z`;
+  };
   return series.map((one) => {
-    const path = one.values
-      .map((value, index) => {
-        const height = (100 * (value ?? 0)) / top;
-        if (height === 0) return "";
-        const bottom = base[index] ?? 100;
-        base[index] = bottom - height;
-        return `M${index + 0.12} ${bottom.toFixed(2)}v${(-height).toFixed(2)}h0.76v${height.toFixed(2)}Z`;
-      })
-      .join("");
-    return <path key={one.name} className={`bars ${one.tone}`} d={path} />;
+    const bars = one.values.map(bar);
+    const open = isLastOpen ? bars.pop() : "";
+    return (
+      <g key={one.name}>
+        <path className={`bars ${one.tone}`} d={bars.join("")} />
+        {open ? <path className={`bars open ${one.tone}`} d={open} /> : null}
+      </g>
+    );
   });
 }
 
-/** A share of the largest row, beside its figure. */
-export function ShareBar({ part, most }: { part: number; most: number }) {
+/** A share of the whole, as a bar and in words. */
+export function Share({ part, all }: { part: number; all: number }) {
   return (
-    <svg className="share" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
-      <rect width={most === 0 ? 0 : (100 * part) / most} height={6} />
-    </svg>
+    <span className="share">
+      <svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
+        <rect className="rail" width={100} height={6} />
+        <rect width={all === 0 ? 0 : (100 * part) / all} height={6} />
+      </svg>
+      {share(part, all)}
+    </span>
   );
 }

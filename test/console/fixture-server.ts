@@ -2,9 +2,8 @@
 //   bun test/console/fixture-server.ts [PORT]
 // Invariant: it answers from one World in memory, so that a change made in a test is seen by the next read.
 
-import { join } from "node:path";
 import type * as Api from "../../console/api.types.ts";
-import { buildConsole } from "../../console/build.ts";
+import { openConsoleHandler } from "../../console/serve.ts";
 import {
   auditOf,
   checklistOf,
@@ -53,9 +52,7 @@ type Handler = (request: Request, params: readonly string[], query: URLSearchPar
 export async function startFixture(
   options: { empty?: boolean; port?: number } = {},
 ): Promise<Fixture> {
-  const dist = join(import.meta.dir, "../../dist/console");
-  const { files } = await buildConsole(dist);
-  const names = new Set(files.map((file) => file.name));
+  const files = await openConsoleHandler();
   const full = makeWorld(Date.now());
   const world: World = options.empty
     ? {
@@ -76,10 +73,7 @@ export async function startFixture(
     fetch: async (request) => {
       const url = new URL(request.url);
       if (url.pathname.startsWith("/api/v1/")) return answer(routes, request, url);
-      const name = url.pathname.slice(1);
-      return new Response(Bun.file(join(dist, names.has(name) ? name : "index.html")), {
-        headers: { "content-security-policy": "default-src 'self'" },
-      });
+      return (await files(request)) ?? refuse(404, "route.not_found", `nothing at ${url.pathname}`);
     },
   });
   return { url: server.url.origin, world, adminKey: ADMIN_KEY, stop: () => server.stop(true) };
@@ -132,7 +126,10 @@ function routesOf(world: World, empty: boolean): readonly (readonly [RegExp, Han
       (_request, _params, query) => overviewOf(world, Number(query.get("minutes"))),
     ],
     [/^GET \/usage$/, (_request, _params, query) => usageOf(world, query)],
-    [/^GET \/requests$/, (_request, _params, query) => page(matching(world, query))],
+    [
+      /^GET \/requests$/,
+      (_request, _params, query) => page(matching(world, query).slice(0, 1_000)),
+    ],
     [
       /^GET \/requests\/([^/]+)$/,
       (_request, [id = ""]) =>
@@ -283,5 +280,5 @@ if (import.meta.main) {
     port: Number(process.argv[2] ?? 4199),
     empty: process.argv.includes("--empty"),
   });
-  console.log(`${fixture.url}/start?t=${ONE_TIME_LINK}`);
+  console.log(`${fixture.url}/start?link=${ONE_TIME_LINK}`);
 }

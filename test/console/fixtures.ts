@@ -1,8 +1,8 @@
-// A made-up installation for the console's own tests: three zones, five engines, an hour of traffic. The same on every run.
-// Invariant: totals are sums of the very rows shown, as in the real ledger.
+// A made-up installation for the console's own tests: three zones, five engines, a month of traffic with a busy last hour.
+// Invariant: totals are sums of the very rows shown, as in the real ledger, and every run makes the same.
 
 import type * as Api from "../../console/api.types.ts";
-import { seededDice } from "../../src/kit/clock.ts";
+import { seededDice, type Dice } from "../../src/kit/clock.ts";
 import { formatDecimal } from "../../src/kit/money.ts";
 
 const MINUTE_MS = 60_000;
@@ -27,7 +27,7 @@ export const projects: Api.Project[] = [
     id: id("proj", 2),
     name: "support-assistant",
     limits: { requestsPerMinute: 1_200, tokensPerMinute: 400_000, concurrentStreams: 64 },
-    monthlySpendLimit: "0.09",
+    monthlySpendLimit: "6",
     createdAt: "2026-10-02T08:00:00.000Z",
   },
 ];
@@ -103,7 +103,7 @@ const places: readonly Place[] = [
   {
     name: "openai",
     zone: "external",
-    models: ["gpt-5-mini", "gpt-5", "text-embedding-3-small", "o4-mini"],
+    models: ["gpt-5-mini", "gpt-5", "text-embedding-3-small"],
     state: "up",
     baseUrl: "https://api.openai.com/v1",
   },
@@ -132,6 +132,7 @@ const RATES: Readonly<Record<string, readonly [input: bigint, output: bigint]>> 
   "tiny-llama": [10_000n, 40_000n],
   "llama-3.1-8b": [60_000n, 90_000n],
   "gpt-5-mini": [250_000n, 2_000_000n],
+  "gpt-5": [1_250_000n, 10_000_000n],
 };
 export const rateOf = (model: string) => RATES[model] ?? [0n, 0n];
 
@@ -226,58 +227,79 @@ function makePrices(nowMs: number): Api.Price[] {
       ),
       perMillion: { input_tokens: "0.25", cached_input_tokens: "0.025", output_tokens: "2.00" },
     },
+    price(6, "gpt-5", "2026-08-01T00:00:00.000Z", "1.25", "10.00", "price page of 2026-11-01"),
     price(5, "gpt-5-mini", iso(nowMs + 20 * 86_400_000), "0.20", "1.60", "announced"),
   ];
 }
 
-/** 420 requests over the last hour, newest first, with a burst and a few failures on `vllm-b`. */
+const DAY_MS = 86_400_000;
+const WEEKEND = [0, 6];
+
+/** 420 requests in the last hour and a month of days before it, newest first; a few failures on `vllm-b`. */
 function makeRequests(nowMs: number): Api.RequestRow[] {
   const dice = seededDice(7);
-  const between = (low: number, high: number) => Math.floor(low + dice.next() * (high - low));
-  const rows = Array.from({ length: 420 }, (_, index): Api.RequestRow => {
-    const place =
-      places[dice.next() < 0.45 ? 1 : dice.next() < 0.6 ? 3 : dice.next() < 0.8 ? 0 : 2] ??
-      places[0];
-    const model = place?.models[0] ?? "tiny-llama";
-    const failed = place?.state === "down" || dice.next() < 0.01;
-    const [inputTokens, outputTokens] = [between(40, 2_400), failed ? 0 : between(20, 700)];
-    const [input, output] = rateOf(model);
-    const amount = failed ? 0n : BigInt(inputTokens) * input + BigInt(outputTokens) * output;
-    const owner = keys[index % 3] ?? keys[0];
+  const lastHour = Array.from({ length: 420 }, (_, index) => {
     const ageMs = 59 * MINUTE_MS * dice.next() ** (index % 4 === 0 ? 2 : 1);
-    return {
-      requestId: id("req", index + 1),
-      at: iso(nowMs - ageMs),
-      status: failed
-        ? index % 5 === 0
-          ? "cut"
-          : "refused_upstream"
-        : index % 60 === 7
-          ? "caller_left"
-          : "ok",
-      httpStatus: failed ? 502 : 200,
-      endpoint: "chat",
-      model,
-      version: "1",
-      zone: place?.zone ?? "local",
-      engine: place?.name ?? "embedded",
-      attempt: 1,
-      attemptKind: "first",
-      keyId: owner?.id ?? "",
-      keyName: owner?.name ?? "",
-      project: projects.find((project) => project.id === owner?.projectId)?.name ?? "",
-      streamed: index % 3 !== 0,
-      firstByteMs: failed ? null : between(18, 60) + (dice.next() < 0.1 ? between(100, 400) : 0),
-      durationMs: between(180, 4_200),
-      inputTokens,
-      cachedInputTokens: 0,
-      outputTokens,
-      reasoningTokens: 0,
-      amount: formatDecimal(amount),
-      priceVersionId: failed
-        ? null
-        : id("price", model === "gpt-5-mini" ? 4 : model === "tiny-llama" ? 1 : 2),
-    };
+    return makeRequest(dice, index, nowMs - ageMs);
   });
-  return rows.sort((a, b) => b.at.localeCompare(a.at));
+  const before = Array.from({ length: 29 }, (_, daysAgo) => {
+    const dayEndMs = nowMs - daysAgo * DAY_MS - 2 * 60 * MINUTE_MS;
+    const isWeekend = WEEKEND.includes(new Date(dayEndMs).getUTCDay());
+    const calls = Math.round((isWeekend ? 90 : 330) * (0.8 + dice.next() * 0.5) - 4 * daysAgo);
+    return Array.from({ length: Math.max(8, calls) }, (_, index) =>
+      makeRequest(
+        dice,
+        1_000 * (daysAgo + 1) + index,
+        dayEndMs - dice.next() * 10 * 60 * MINUTE_MS,
+      ),
+    );
+  });
+  return [...lastHour, ...before.flat()].sort((a, b) => b.at.localeCompare(a.at));
+}
+
+const PRICE_IDS: Readonly<Record<string, number>> = {
+  "tiny-llama": 1,
+  "llama-3.1-8b": 2,
+  "gpt-5-mini": 4,
+  "gpt-5": 6,
+};
+
+function makeRequest(dice: Dice, index: number, atMs: number): Api.RequestRow {
+  const between = (low: number, high: number) => Math.floor(low + dice.next() * (high - low));
+  const place =
+    places[dice.next() < 0.45 ? 1 : dice.next() < 0.6 ? 3 : dice.next() < 0.8 ? 0 : 2] ?? places[0];
+  const model =
+    place?.name === "openai" && dice.next() < 0.3 ? "gpt-5" : (place?.models[0] ?? "tiny-llama");
+  const failed = place?.state === "down" || dice.next() < 0.01;
+  const [inputTokens, outputTokens] = [between(40, 6_400), failed ? 0 : between(20, 1_400)];
+  const [input, output] = rateOf(model);
+  const amount = failed ? 0n : BigInt(inputTokens) * input + BigInt(outputTokens) * output;
+  const owner = keys[index % 3] ?? keys[0];
+  const failure = index % 5 === 0 ? "cut" : "refused_upstream";
+  const slow = dice.next() < 0.1 ? between(100, 400) : 0;
+  return {
+    requestId: id("req", index + 1),
+    at: iso(atMs),
+    status: failed ? failure : index % 60 === 7 ? "caller_left" : "ok",
+    httpStatus: failed ? 502 : 200,
+    endpoint: "chat",
+    model,
+    version: "1",
+    zone: place?.zone ?? "local",
+    engine: place?.name ?? "embedded",
+    attempt: 1,
+    attemptKind: "first",
+    keyId: owner?.id ?? "",
+    keyName: owner?.name ?? "",
+    project: projects.find((project) => project.id === owner?.projectId)?.name ?? "",
+    streamed: index % 3 !== 0,
+    firstByteMs: failed ? null : between(18, 60) + (place?.zone === "external" ? 180 : 0) + slow,
+    durationMs: between(180, 4_200),
+    inputTokens,
+    cachedInputTokens: 0,
+    outputTokens,
+    reasoningTokens: 0,
+    amount: formatDecimal(amount),
+    priceVersionId: failed ? null : id("price", PRICE_IDS[model] ?? 1),
+  };
 }

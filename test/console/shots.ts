@@ -1,4 +1,4 @@
-// Pictures of every page over the fixture, to look at: desktop light and dark, phone.
+// Pictures of every page over the fixture, to look at: desktop and phone, light and dark.
 //   bun test/console/shots.ts OUT_DIR [PAGE…]
 
 import { mkdirSync } from "node:fs";
@@ -8,9 +8,10 @@ import { ONE_TIME_LINK, startFixture } from "./fixture-server.ts";
 import { PAGES } from "./pages.ts";
 
 const VIEWS: Readonly<Record<string, View>> = {
-  light: { theme: "light", width: 1_280 },
-  dark: { theme: "dark", width: 1_280 },
-  phone: { theme: "light", width: 390, height: 844 },
+  light: { theme: "light", width: 1_440 },
+  dark: { theme: "dark", width: 1_440 },
+  phone: { theme: "light", width: 360, height: 780 },
+  "phone-dark": { theme: "dark", width: 360, height: 780 },
 };
 const [out = "dist/shots", ...wanted] = process.argv.slice(2);
 mkdirSync(resolve(out), { recursive: true });
@@ -20,7 +21,7 @@ for (const [viewName, view] of Object.entries(VIEWS)) {
   const context = await openContext(browser, view);
   const page = await context.newPage();
   const errors = watchErrors(page);
-  await page.goto(`${fixture.url}/start?t=${ONE_TIME_LINK}`);
+  await page.goto(`${fixture.url}/start?link=${ONE_TIME_LINK}`);
   await page.getByRole("heading", { level: 1, name: "Start" }).waitFor();
   for (const [name, path] of PAGES.filter(
     ([name]) => wanted.length === 0 || wanted.includes(name),
@@ -29,10 +30,10 @@ for (const [viewName, view] of Object.entries(VIEWS)) {
     await page.waitForLoadState("networkidle");
     await page.screenshot({
       path: join(out, `${name}-${viewName}.png`),
-      fullPage: viewName === "phone",
+      fullPage: viewName.startsWith("phone"),
     });
   }
-  for (const error of errors) console.log(viewName, error);
+  for (const error of errors) console.log(viewName, error.slice(0, 300));
   await context.close();
 }
 await browser.close();

@@ -96,7 +96,7 @@ function matching(filter: FactFilter) {
 /** Older than that position; the whole of it is compared, so that no two facts share a place. */
 const olderThan = ({ startedAtMs, gateway, lane, sequence, index }: FactPosition) =>
   sql<boolean>`(started_at, gateway, lane, sequence, "index")
-    < (${new Date(startedAtMs)}::timestamptz, ${gateway}::text, ${lane}::int, ${sequence}::int, ${index}::int)`;
+    < (${new Date(startedAtMs)}::timestamptz, ${gateway}::text, ${lane}::bigint, ${sequence}::bigint, ${index}::bigint)`;
 
 async function page(
   db: ReadDb,

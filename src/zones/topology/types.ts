@@ -94,7 +94,7 @@ export type UpstreamInput = z.output<typeof UpstreamInput>;
 export const UpstreamChange = z.strictObject({ enabled: z.boolean() });
 export type UpstreamChange = z.output<typeof UpstreamChange>;
 
-const EngineView = z.strictObject({
+export const EngineView = z.strictObject({
   id: z.string(),
   name: z.string(),
   kind: z.enum(ENGINE_KINDS),

@@ -219,7 +219,7 @@ describe("usage", () => {
     ["timeZone", { ...DAY, timeZone: "Mars/Olympus" }],
     ["timeZone", { ...DAY, timeZone: "+01:00" }],
     ["zone", { ...DAY, zone: "here" }],
-  ])("400: %s in %p", async (field, values) => {
+  ])("400: %s in %j", async (field, values) => {
     const path = `/usage${query(values)}`;
     expect(await ask("GET", path, { as: reader(tenant) })).toMatchObject({
       status: 400,
@@ -321,7 +321,7 @@ describe("requests", () => {
     ["from", { from: "2026-13-01" }],
     ["to", { from: DAY.to, to: DAY.from }],
     ["key", { key: "key_1" }],
-  ])("400: %s in %p", async (field, values) => {
+  ])("400: %s in %j", async (field, values) => {
     const path = `/requests${query(values)}`;
     expect(await ask("GET", path, { as: reader(tenant) })).toMatchObject({
       status: 400,

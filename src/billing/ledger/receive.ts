@@ -79,3 +79,11 @@ export async function receiveSegment(
     message: `segment ${sequence} of lane ${lane} does not follow ${committed}`,
   });
 }
+
+/** What a gateway's session begins with: per lane the last segment that is here. */
+export function committedLanes(
+  deps: Pick<ReceiveDeps, "inTransaction">,
+  gateway: string,
+): Promise<Readonly<Record<string, number>>> {
+  return deps.inTransaction((trx) => openLedgerStore(trx).selectReceived(gateway));
+}

@@ -16,6 +16,8 @@ export interface LedgerStore {
   lockCursor(gateway: string, lane: number): Promise<LaneCursor>;
   selectSegments(cursor: LaneCursor, limit: number): Promise<readonly StoredSegment[]>;
   selectDigest(gateway: string, lane: number, sequence: number): Promise<string | undefined>;
+  /** The last sequence received, by lane. */
+  selectReceived(gateway: string): Promise<Readonly<Record<string, number>>>;
   insertSegment(
     segment: StoredSegment,
     epoch: number,
@@ -236,6 +238,14 @@ export function openLedgerStore(all: Kysely<DB>): LedgerStore {
         .where("sequence", "=", sequence)
         .executeTakeFirst();
       return row?.digest;
+    },
+    selectReceived: async (gateway) => {
+      const rows = await db
+        .selectFrom("ledger_cursors")
+        .select(["lane", "received"])
+        .where("gateway", "=", gateway)
+        .execute();
+      return Object.fromEntries(rows.map(({ lane, received }) => [String(lane), received]));
     },
     insertSegment: (segment, epoch, recordCount, at) =>
       insertSegment(db, segment, epoch, recordCount, at),

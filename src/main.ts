@@ -15,6 +15,7 @@ import {
 } from "./cli/local.commands.ts";
 import { modelsCommands } from "./cli/models.commands.ts";
 import { pricesCommands } from "./cli/prices.commands.ts";
+import { projectsCommands } from "./cli/projects.commands.ts";
 import { runCli } from "./cli/run-cli.ts";
 import { CliFault, EXIT, usageFault, type Command } from "./cli/types.ts";
 import { upstreamsCommands } from "./cli/upstreams.commands.ts";
@@ -107,6 +108,7 @@ const doctor = doctorCommand({
 const COMMANDS: readonly Command[] = [
   upCommand(startUp),
   ...keysCommands,
+  ...projectsCommands,
   ...upstreamsCommands,
   ...pricesCommands,
   ...modelsCommands,

@@ -8,6 +8,7 @@ import { distance, nearest } from "./nearest.rules.ts";
 import { csvOf, tableOf } from "./output.ts";
 import { inputOf, parse } from "./parse.ts";
 import { pricesCommands } from "./prices.commands.ts";
+import { projectsCommands } from "./projects.commands.ts";
 import { bytesText, progressText } from "./progress.ts";
 import { runCli, type CliOptions } from "./run-cli.ts";
 import { CliFault, type Command } from "./types.ts";
@@ -17,6 +18,7 @@ import { usageCommands } from "./usage.commands.ts";
 const COMMANDS: readonly Command[] = [
   upCommand(async () => 0),
   ...keysCommands,
+  ...projectsCommands,
   ...upstreamsCommands,
   ...pricesCommands,
   ...modelsCommands,
@@ -94,6 +96,9 @@ test.each([
   [["keys", "create", "--requests-per-minute", "-3"], "is no whole number"],
   [["keys", "create", "--name", "a", "--name", "b"], "given twice"],
   [["up", "--port", "70000"], "--port"],
+  [["requests", "--status", "bad"], "failures"],
+  [["projects", "change", "support"], "at least one limit"],
+  [["projects", "change", "support", "--monthly-spend-limit", "lots"], "250 or 99.50"],
   [["requests", "--limit", "0"], "--limit"],
   [["prices", "set", "m"], "--input"],
 ])("%p is refused as wrong usage and says how", async (line, hint) => {
@@ -167,7 +172,7 @@ test("the token alone, for $(…): nothing else on stdout", async () => {
       {
         name: "me",
         kind: "live",
-        limits: { requestsPerMinute: 60, tokensPerMinute: null, concurrentStreams: null },
+        limits: { requestsPerMinute: 60 },
       },
     ],
   ]);
@@ -189,7 +194,18 @@ test("an upstream's API key comes from stdin, never from a flag", async () => {
     (_request, body) => {
       bodies.push(body);
       return Response.json(
-        { id: "engine_1", name: "openai", baseUrl: "https://api.openai.com/v1", enabled: true },
+        {
+          id: "engine_1",
+          name: "openai",
+          kind: "openai",
+          baseUrl: "https://api.openai.com/v1",
+          zone: "external",
+          enabled: true,
+          hasCredential: true,
+          models: ["fast"],
+          state: "unknown",
+          probe: null,
+        },
         { status: 201 },
       );
     },

@@ -1,22 +1,9 @@
 // `intertie keys …`: make, list and revoke the keys that callers present.
 
-import { z } from "zod";
+import type { Key, KeyInput, KeyList } from "../../sdk/client.gen.ts";
 import { printObject, printRows, type Column } from "./output.ts";
-import { usageFault, type Command, type Input } from "./types.ts";
-
-const Key = z.looseObject({
-  id: z.string(),
-  name: z.string(),
-  kind: z.string(),
-  role: z.string().nullish(),
-  createdAt: z.string(),
-  expiresAt: z.string().nullish(),
-  revokedAt: z.string().nullish(),
-});
-type Key = z.infer<typeof Key>;
-
-const Keys = z.looseObject({ items: z.array(Key), next: z.string().nullable() });
-const Created = z.looseObject({ key: Key, token: z.string() });
+import { findProject, LIMIT_FLAGS, limitsFrom } from "./projects.commands.ts";
+import { usageFault, type Command, type Context, type Input } from "./types.ts";
 
 const KINDS = ["live", "test", "admin"] as const;
 const ROLES = ["owner", "operator", "developer", "finance", "auditor"] as const;
@@ -34,13 +21,6 @@ const COLUMNS: readonly Column<Key>[] = [
   { title: "created", read: (key) => key.createdAt },
   { title: "expires", read: (key) => key.expiresAt },
 ];
-
-function wholeNumber(input: Input, flag: string): number | undefined {
-  const text = input.text(flag);
-  if (text === undefined) return undefined;
-  if (!/^[1-9]\d*$/.test(text)) throw usageFault(`--${flag}: "${text}" is no whole number above 0`);
-  return Number(text);
-}
 
 const DURATION = /^(\d{1,5})([mhd])$/;
 const UNIT_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
@@ -60,22 +40,19 @@ function expiryFrom(text: string | undefined, nowMs: number): string | undefined
   return new Date(atMs).toISOString();
 }
 
-function bodyFrom(input: Input): Record<string, unknown> {
-  const kind = input.text("kind") ?? "live";
-  const limits = {
-    requestsPerMinute: wholeNumber(input, "requests-per-minute") ?? null,
-    tokensPerMinute: wholeNumber(input, "tokens-per-minute") ?? null,
-    concurrentStreams: wholeNumber(input, "concurrent-streams") ?? null,
-  };
-  const expiresAt = expiryFrom(input.text("expires"), Date.now());
+const oneOf = <T extends string>(known: readonly T[], text: string | undefined) =>
+  known.find((value) => value === text);
+
+async function bodyFrom(context: Context, input: Input): Promise<KeyInput> {
+  const kind = oneOf(KINDS, input.text("kind")) ?? "live";
   const project = input.text("project");
   return {
     name: input.text("name") ?? "cli",
     kind,
-    limits,
-    ...(kind === "admin" ? { role: input.text("role") ?? "owner" } : {}),
-    ...(project === undefined ? {} : { projectId: project }),
-    ...(expiresAt === undefined ? {} : { expiresAt }),
+    limits: limitsFrom(input),
+    role: kind === "admin" ? (oneOf(ROLES, input.text("role")) ?? "owner") : undefined,
+    projectId: project === undefined ? undefined : (await findProject(context, project)).id,
+    expiresAt: expiryFrom(input.text("expires"), Date.now()),
   };
 }
 
@@ -91,10 +68,8 @@ const create: Command = {
       summary: "live and test call models, admin signs in (default live)",
     },
     { name: "role", value: "ROLE", choices: ROLES, summary: "of an admin key (default owner)" },
-    { name: "project", value: "ID", summary: "the project it belongs to (default: yours)" },
-    { name: "requests-per-minute", value: "N", summary: "limit over all gateways" },
-    { name: "tokens-per-minute", value: "N", summary: "limit over all gateways" },
-    { name: "concurrent-streams", value: "N", summary: "limit over all gateways" },
+    { name: "project", value: "PROJECT", summary: "name or id (default: the admin key's own)" },
+    ...LIMIT_FLAGS,
     { name: "expires", value: "WHEN", summary: "90d, 12h, 30m or a date" },
     { name: "token", summary: "print the token alone, for $(…)" },
   ],
@@ -104,7 +79,7 @@ const create: Command = {
   ],
   run: async (context, input) => {
     const control = await context.control();
-    const created = await control.call("POST", "/keys", Created, bodyFrom(input));
+    const created = await control.createKey(await bodyFrom(context, input));
     if (input.on("token")) context.terminal.out(created.token);
     else {
       const pairs = [
@@ -128,11 +103,7 @@ const list: Command = {
     const control = await context.control();
     const keys: Key[] = [];
     for (let cursor: string | null = ""; cursor !== null;) {
-      const page: z.infer<typeof Keys> = await control.call(
-        "GET",
-        `/keys${cursor === "" ? "" : `?cursor=${encodeURIComponent(cursor)}`}`,
-        Keys,
-      );
+      const page: KeyList = await control.listKeys(cursor === "" ? {} : { cursor });
       keys.push(...page.items);
       cursor = page.next;
     }
@@ -155,7 +126,7 @@ const revoke: Command = {
   run: async (context, input) => {
     const id = input.args[0] ?? "";
     const control = await context.control();
-    await control.call("DELETE", `/keys/${encodeURIComponent(id)}`, z.unknown());
+    await control.revokeKey(id);
     if (context.terminal.format === "json")
       context.terminal.out(JSON.stringify({ id, revoked: true }));
     else context.terminal.say(`revoked ${id}`);

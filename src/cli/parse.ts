@@ -7,9 +7,9 @@ import { usageFault, type ArgumentSpec, type Command, type FlagSpec, type Input 
 /** Understood by every command. */
 export const GLOBAL_FLAGS: readonly FlagSpec[] = [
   { name: "help", short: "h", summary: "show this help" },
-  { name: "json", summary: "the same as --output json" },
+  { name: "json", summary: "the same as --format json" },
   {
-    name: "output",
+    name: "format",
     short: "o",
     value: "FORMAT",
     choices: ["table", "json", "csv"],

@@ -1,23 +1,11 @@
 // `intertie prices …`: effective-dated prices per million units. A price is never changed, only followed by a later one.
 
 import { readFileSync } from "node:fs";
-import { z } from "zod";
+import type { Price } from "../../sdk/client.gen.ts";
 import { PriceFile } from "../billing/prices/types.ts";
 import { METERS } from "../billing/metering/types.ts";
 import { printObject, printRows, type Column } from "./output.ts";
 import { CliFault, EXIT, usageFault, type Command, type Input } from "./types.ts";
-
-const Price = z.looseObject({
-  id: z.string(),
-  model: z.string(),
-  effectiveFrom: z.string(),
-  perMillion: z.record(z.string(), z.string()),
-  source: z.string().nullish(),
-});
-type Price = z.infer<typeof Price>;
-
-const Prices = z.looseObject({ items: z.array(Price) });
-const Imported = z.looseObject({ added: z.number(), unchanged: z.number() });
 
 const COLUMNS: readonly Column<Price>[] = [
   { title: "model", read: (price) => price.model },
@@ -35,12 +23,7 @@ const list: Command = {
   examples: ["intertie prices list --model gpt-4o-mini"],
   run: async (context, input) => {
     const control = await context.control();
-    const model = input.text("model");
-    const answer = await control.call(
-      "GET",
-      `/prices${model === undefined ? "" : `?model=${encodeURIComponent(model)}`}`,
-      Prices,
-    );
+    const answer = await control.listPrices({ model: input.text("model") });
     printRows(
       context.terminal,
       answer.items,
@@ -112,8 +95,8 @@ const set: Command = {
     if (Number.isNaN(atMs))
       throw usageFault(`--from: "${from ?? ""}" is no date such as 2027-01-31`);
     const control = await context.control();
-    const price = await control.call("POST", "/prices", Price, {
-      model: input.args[0],
+    const price = await control.createPrice({
+      model: input.args[0] ?? "",
       effectiveFrom: new Date(atMs).toISOString(),
       perMillion: perMillionFrom(input),
       source: input.text("source") ?? "",
@@ -151,7 +134,7 @@ const importFile: Command = {
   run: async (context, input) => {
     const file = fileAt(input.args[0] ?? "");
     const control = await context.control();
-    const answer = await control.call("POST", "/prices/import", Imported, file);
+    const answer = await control.importPrices(file);
     printObject(
       context.terminal,
       [

@@ -1,12 +1,14 @@
 // Runs one command line: parse, run, and turn whatever went wrong into one clear message and an exit code.
 
+import { createClient, type Client } from "../../sdk/client.gen.ts";
+import { Failure } from "../../sdk/transport.ts";
 import { commandHelp, overviewHelp } from "./help.ts";
-import { openControlClient, type ControlClient } from "./control.client.ts";
 import { parse } from "./parse.ts";
 import {
   CliFault,
   EXIT,
   type Command,
+  type ExitCode,
   type Input,
   type OutputFormat,
   type Terminal,
@@ -33,7 +35,7 @@ export interface CliOptions {
 }
 
 function formatOf(input: Input): OutputFormat {
-  const asked = input.text("output");
+  const asked = input.text("format");
   if (input.on("json")) return "json";
   return asked === "json" || asked === "csv" ? asked : "table";
 }
@@ -62,8 +64,15 @@ function report(options: CliOptions, fault: CliFault, json: boolean): void {
   options.say(`${lines.join("\n")}\n`);
 }
 
+function exitFor(status: number): ExitCode {
+  if (status === 401 || status === 403) return EXIT.auth;
+  return status === 402 ? EXIT.refused : EXIT.failed;
+}
+
 function faultOf(error: unknown, signal: AbortSignal): CliFault {
   if (error instanceof CliFault) return error;
+  if (error instanceof Failure)
+    return new CliFault(exitFor(error.status), error.code, error.message, error);
   if (signal.aborted) return new CliFault(EXIT.interrupted, "interrupted", "interrupted");
   const hint =
     error instanceof Error && "hint" in error && typeof error.hint === "string"
@@ -78,7 +87,7 @@ function faultOf(error: unknown, signal: AbortSignal): CliFault {
 }
 
 async function runCommand(options: CliOptions, command: Command, input: Input): Promise<number> {
-  let client: ControlClient | undefined;
+  let client: Client | undefined;
   const dataDir = input.text("data-dir");
   return command.run(
     {
@@ -86,7 +95,7 @@ async function runCommand(options: CliOptions, command: Command, input: Input): 
       dataDir: options.dataDir(dataDir),
       signal: options.signal,
       control: async () => {
-        client ??= openControlClient({
+        client ??= createClient({
           ...options.reach({ dataDir, controlUrl: input.text("control-url") }),
           signal: options.signal,
         });
@@ -110,7 +119,7 @@ export async function runCli(options: CliOptions, argv: readonly string[]): Prom
     return EXIT.ok;
   } catch (error) {
     const fault = faultOf(error, options.signal);
-    report(options, fault, argv.includes("--json") || argv.includes("--output=json"));
+    report(options, fault, /(^| )(--json|(--format[ =]|-o )json)( |$)/.test(argv.join(" ")));
     return fault.exit;
   }
 }

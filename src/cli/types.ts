@@ -1,7 +1,7 @@
 // The command line's vocabulary: commands are data (words, flags, examples, run), so that help, completion and parsing read one list.
 // Invariants: stdout carries data only, stderr the talk; secrets come from stdin, a file or the environment, never from a flag.
 
-import type { ControlClient } from "./control.client.ts";
+import type { Client } from "../../sdk/client.gen.ts";
 
 /** 3: a budget or a policy said no; 4: no or wrong credential; 130: interrupted, as shells say it. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, refused: 3, auth: 4, interrupted: 130 } as const;
@@ -47,7 +47,7 @@ export interface Context {
   readonly terminal: Terminal;
   readonly dataDir: string;
   /** Throws a `CliFault` (auth) when no admin key can be found. */
-  control(): Promise<ControlClient>;
+  control(): Promise<Client>;
   readonly signal: AbortSignal;
 }
 

@@ -2,37 +2,16 @@
 // Invariant: an upstream's API key comes from stdin or a file, never from a flag (process lists and shell histories keep flags).
 
 import { readFileSync } from "node:fs";
-import { z } from "zod";
+import type { Upstream } from "../../sdk/client.gen.ts";
 import { printObject, printRows, type Column } from "./output.ts";
 import { EXIT, usageFault, type Command, type Context, type Input } from "./types.ts";
-
-const Upstream = z.looseObject({
-  id: z.string(),
-  name: z.string(),
-  kind: z.string().nullish(),
-  baseUrl: z.string(),
-  enabled: z.boolean(),
-  models: z.union([z.record(z.string(), z.string()), z.array(z.unknown())]).nullish(),
-});
-type Upstream = z.infer<typeof Upstream>;
-
-const Upstreams = z.looseObject({ items: z.array(Upstream) });
-const Probe = z.looseObject({
-  ok: z.boolean(),
-  latencyMs: z.number(),
-  detail: z.string(),
-  models: z.array(z.unknown()).nullish(),
-});
-
-const modelCount = (upstream: Upstream) =>
-  upstream.models ? Object.keys(upstream.models).length : undefined;
 
 const COLUMNS: readonly Column<Upstream>[] = [
   { title: "name", read: (upstream) => upstream.name },
   { title: "kind", read: (upstream) => upstream.kind },
   { title: "address", read: (upstream) => upstream.baseUrl },
-  { title: "models", read: modelCount, align: "right" },
-  { title: "enabled", read: (upstream) => (upstream.enabled ? "yes" : "no") },
+  { title: "models", read: (upstream) => upstream.models.length, align: "right" },
+  { title: "state", read: (upstream) => (upstream.enabled ? upstream.state : "switched off") },
   { title: "id", read: (upstream) => upstream.id },
 ];
 
@@ -59,7 +38,7 @@ async function apiKeyFrom(context: Context, input: Input): Promise<string | unde
 /** By id or by name. */
 async function find(context: Context, wanted: string): Promise<Upstream> {
   const control = await context.control();
-  const { items } = await control.call("GET", "/upstreams", Upstreams);
+  const { items } = await control.listUpstreams();
   const found = items.find((upstream) => upstream.id === wanted || upstream.name === wanted);
   if (!found)
     throw usageFault(
@@ -95,14 +74,13 @@ const add: Command = {
   run: async (context, input) => {
     const apiKey = await apiKeyFrom(context, input);
     const control = await context.control();
-    const zone = input.text("zone");
-    const added = await control.call("POST", "/upstreams", Upstream, {
-      name: input.args[0],
-      baseUrl: input.args[1],
+    const added = await control.createUpstream({
+      name: input.args[0] ?? "",
+      baseUrl: input.args[1] ?? "",
+      apiKey,
+      zone: input.text("zone"),
       models: modelsFrom(input.texts("model")),
       allowPrivateAddress: input.on("allow-private-address"),
-      ...(apiKey === undefined ? {} : { apiKey }),
-      ...(zone === undefined ? {} : { zone }),
     });
     printObject(
       context.terminal,
@@ -126,7 +104,7 @@ const list: Command = {
   examples: ["intertie upstreams list"],
   run: async (context) => {
     const control = await context.control();
-    const answer = await control.call("GET", "/upstreams", Upstreams);
+    const answer = await control.listUpstreams();
     printRows(
       context.terminal,
       answer.items,
@@ -146,13 +124,13 @@ const test: Command = {
   run: async (context, input) => {
     const upstream = await find(context, input.args[0] ?? "");
     const control = await context.control();
-    const probe = await control.call("POST", `/upstreams/${upstream.id}/test`, Probe);
+    const probe = await control.testUpstream(upstream.id);
     const pairs = [
       ["upstream", upstream.name],
       ["answers", probe.ok ? "yes" : "no"],
       ["latency", `${probe.latencyMs} ms`],
       ["detail", probe.detail],
-      ["models", String(probe.models?.length ?? 0)],
+      ["models", String(probe.models.length)],
     ] as const;
     printObject(context.terminal, pairs, probe);
     return probe.ok ? EXIT.ok : EXIT.failed;
@@ -167,7 +145,7 @@ const remove: Command = {
   run: async (context, input) => {
     const upstream = await find(context, input.args[0] ?? "");
     const control = await context.control();
-    await control.call("DELETE", `/upstreams/${upstream.id}`, z.unknown());
+    await control.removeUpstream(upstream.id);
     if (context.terminal.format === "json")
       context.terminal.out(JSON.stringify({ id: upstream.id, removed: true }));
     else context.terminal.say(`removed ${upstream.name}`);

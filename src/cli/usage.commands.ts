@@ -1,21 +1,12 @@
 // `intertie usage` and `intertie requests`: what was used, what it cost, and each request behind the sums.
 
-import { z } from "zod";
+import { setTimeout } from "node:timers/promises";
+import type { ListRequestsQuery, RequestRow, Usage } from "../../sdk/client.gen.ts";
+import { STATUS_FILTERS } from "../system/reports/types.ts";
 import { printRows, type Column } from "./output.ts";
 import { usageFault, type Command, type Context, type Input } from "./types.ts";
 
-const Row = z.looseObject({
-  group: z.string(),
-  label: z.string(),
-  requests: z.number(),
-  failures: z.number(),
-  inputTokens: z.number(),
-  cachedInputTokens: z.number(),
-  outputTokens: z.number(),
-  amount: z.string(),
-});
-type Row = z.infer<typeof Row>;
-const Usage = z.looseObject({ rows: z.array(Row), total: z.unknown() });
+type Row = Usage["rows"][number];
 
 const USAGE_COLUMNS: readonly Column<Row>[] = [
   { title: "group", read: (row) => row.label },
@@ -27,24 +18,7 @@ const USAGE_COLUMNS: readonly Column<Row>[] = [
   { title: "dollars", read: (row) => row.amount, align: "right" },
 ];
 
-const Request = z.looseObject({
-  requestId: z.string(),
-  at: z.string(),
-  status: z.string(),
-  httpStatus: z.number(),
-  model: z.string(),
-  engine: z.string().nullish(),
-  keyName: z.string().nullish(),
-  firstByteMs: z.number().nullish(),
-  durationMs: z.number(),
-  inputTokens: z.number(),
-  outputTokens: z.number(),
-  amount: z.string(),
-});
-type Request = z.infer<typeof Request>;
-const Requests = z.looseObject({ items: z.array(Request), next: z.string().nullish() });
-
-const REQUEST_COLUMNS: readonly Column<Request>[] = [
+const REQUEST_COLUMNS: readonly Column<RequestRow>[] = [
   { title: "time", read: (request) => request.at },
   { title: "status", read: (request) => `${request.httpStatus} ${request.status}` },
   { title: "model", read: (request) => request.model },
@@ -52,8 +26,7 @@ const REQUEST_COLUMNS: readonly Column<Request>[] = [
   { title: "key", read: (request) => request.keyName },
   {
     title: "first byte",
-    read: (request) =>
-      request.firstByteMs == null || request.firstByteMs < 0 ? "" : `${request.firstByteMs} ms`,
+    read: (request) => (request.firstByteMs === null ? "" : `${request.firstByteMs} ms`),
     align: "right",
   },
   { title: "total", read: (request) => `${request.durationMs} ms`, align: "right" },
@@ -74,13 +47,6 @@ function dateFrom(input: Input, flag: string): string | undefined {
   return new Date(atMs).toISOString();
 }
 
-function queryOf(values: Readonly<Record<string, string | undefined>>): string {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(values))
-    if (value !== undefined) query.set(name, value);
-  return query.size === 0 ? "" : `?${query.toString()}`;
-}
-
 const usage: Command = {
   words: "usage",
   summary: "requests, tokens and dollars, grouped",
@@ -93,13 +59,12 @@ const usage: Command = {
   run: async (context, input) => {
     const now = new Date();
     const monthStart = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), 1)).toISOString();
-    const query = queryOf({
+    const control = await context.control();
+    const answer = await control.getUsage({
       from: dateFrom(input, "from") ?? monthStart,
       to: dateFrom(input, "to") ?? now.toISOString(),
-      groupBy: input.text("by") ?? "model",
+      groupBy: GROUPS.find((group) => group === input.text("by")) ?? "model",
     });
-    const control = await context.control();
-    const answer = await control.call("GET", `/usage${query}`, Usage);
     printRows(
       context.terminal,
       answer.rows,
@@ -114,25 +79,12 @@ const usage: Command = {
 const FOLLOW_MS = 1_000;
 const FOLLOW_PAGE = 100;
 
-const pause = (ms: number, signal: AbortSignal) =>
-  new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-  });
-
 /** New requests as they are posted, oldest first, one line each; JSON is one object a line. */
-async function follow(
-  context: Context,
-  query: Readonly<Record<string, string | undefined>>,
-): Promise<void> {
+async function follow(context: Context, query: ListRequestsQuery): Promise<void> {
   const control = await context.control();
   let seen = new Set<string>();
   for (let first = true; !context.signal.aborted; first = false) {
-    const { items } = await control.call(
-      "GET",
-      `/requests${queryOf({ ...query, limit: String(FOLLOW_PAGE) })}`,
-      Requests,
-    );
+    const { items } = await control.listRequests({ ...query, limit: FOLLOW_PAGE });
     const fresh = (
       first ? items.slice(0, 10) : items.filter((request) => !seen.has(request.requestId))
     ).toReversed();
@@ -141,7 +93,7 @@ async function follow(
       const line = REQUEST_COLUMNS.map((column) => String(column.read(request) ?? "")).join("  ");
       context.terminal.out(context.terminal.format === "json" ? JSON.stringify(request) : line);
     }
-    await pause(FOLLOW_MS, context.signal);
+    await setTimeout(FOLLOW_MS, undefined, { signal: context.signal }).catch(() => {});
   }
 }
 
@@ -151,19 +103,19 @@ const requests: Command = {
   flags: [
     { name: "limit", value: "N", summary: "how many (default 20, at most 1000)" },
     { name: "follow", short: "f", summary: "go on printing new ones until Ctrl-C" },
-    { name: "status", value: "STATUS", summary: "only these (ok, failed, cut …)" },
+    { name: "status", value: "STATUS", choices: STATUS_FILTERS, summary: "only these" },
     { name: "model", value: "NAME", summary: "of one model" },
     { name: "key", value: "KEY_ID", summary: "of one key" },
     { name: "project", value: "ID", summary: "of one project" },
   ],
   examples: [
     "intertie requests",
-    "intertie requests --follow --status failed",
+    "intertie requests --follow --status failures",
     "intertie requests --limit 1000 -o csv",
   ],
   run: async (context, input) => {
     const filters = {
-      status: input.text("status"),
+      status: STATUS_FILTERS.find((status) => status === input.text("status")),
       model: input.text("model"),
       keyId: input.text("key"),
       projectId: input.text("project"),
@@ -176,11 +128,7 @@ const requests: Command = {
     if (!/^\d{1,4}$/.test(limit) || Number(limit) < 1 || Number(limit) > 1000)
       throw usageFault(`--limit: "${limit}" is no whole number from 1 to 1000`);
     const control = await context.control();
-    const answer = await control.call(
-      "GET",
-      `/requests${queryOf({ ...filters, limit })}`,
-      Requests,
-    );
+    const answer = await control.listRequests({ ...filters, limit: Number(limit) });
     printRows(
       context.terminal,
       answer.items,

@@ -12,20 +12,29 @@ import type { KeyService } from "../identity/keys/service.ts";
 import type { SessionService } from "../identity/keys/session.service.ts";
 import { projectRoutes } from "../identity/orgs/routes.ts";
 import type { OrgService } from "../identity/orgs/service.ts";
+import { modelRoutes } from "../models/registry/routes.ts";
+import type { RegistryService } from "../models/registry/service.ts";
 import type { PlaygroundHandler } from "../system/playground/handler.ts";
 import { playgroundRoutes } from "../system/playground/routes.ts";
+import { reportRoutes } from "../system/reports/routes.ts";
+import type { ReportService } from "../system/reports/service.ts";
 import { statusRoutes } from "../system/status/routes.ts";
 import type { StatusService } from "../system/status/service.ts";
+import { topologyRoutes } from "../zones/topology/routes.ts";
+import type { TopologyService } from "../zones/topology/service.ts";
 import { ANSWERS, BODIES, TAGS } from "./shapes.ts";
 
 export interface Services {
   readonly audit: AuditService;
   readonly keys: KeyService;
+  readonly models: RegistryService;
   readonly orgs: OrgService;
   readonly playground: PlaygroundHandler;
   readonly prices: PriceService;
+  readonly reports: ReportService;
   readonly sessions: SessionService;
   readonly status: StatusService;
+  readonly topology: TopologyService;
 }
 
 export interface RouteList {
@@ -57,10 +66,13 @@ export function controlRoutes(services: Services): RouteList {
     routes: [
       ...auditRoutes(services.audit),
       ...keyRoutes(services.keys),
+      ...modelRoutes(services.models),
       ...priceRoutes(services.prices),
       ...projectRoutes(services.orgs),
+      ...reportRoutes(services.reports),
       ...sessionRoutes(services.sessions),
       ...statusRoutes(services.status),
+      ...topologyRoutes(services.topology),
     ],
     rawRoutes: [
       documentRoute(() => (document ??= describe(list))),

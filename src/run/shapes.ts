@@ -20,17 +20,41 @@ import {
   SessionView,
 } from "../identity/keys/types.ts";
 import { ProjectChange, ProjectInput, ProjectList, ProjectView } from "../identity/orgs/types.ts";
+import { ModelList, ModelView } from "../models/registry/types.ts";
 import { PlaygroundRequest } from "../system/playground/types.ts";
+import {
+  AttemptDetail,
+  Overview,
+  RequestDetail,
+  RequestPage,
+  RequestRow,
+  Usage,
+} from "../system/reports/types.ts";
 import { Checklist, SystemInfo } from "../system/status/types.ts";
+import { ProbeView } from "../zones/health/types.ts";
+import {
+  EngineView,
+  UpstreamChange,
+  UpstreamInput,
+  UpstreamList,
+  UpstreamTest,
+  UpstreamView,
+  ZoneList,
+  ZoneView,
+} from "../zones/topology/types.ts";
 
 export const TAGS: Readonly<Record<string, string>> = {
   audit: "Who changed what, in a log that cannot be rewritten unseen",
   keys: "What callers and admins present",
+  models: "The public names that callers send",
   playground: "Trying a model from the console",
   prices: "Effective-dated prices per million units; never changed, only followed by later ones",
   projects: "Where keys belong, with limits and a monthly spend limit",
+  reports: "What was used, what it cost, and each request behind the sums",
   sessions: "Signing in with a browser",
   system: "This installation: version, gateways, first steps",
+  upstreams: "The addresses that answer: our own engine, and any OpenAI-compatible API",
+  zones: "Where upstreams stand",
 };
 
 const price = {
@@ -61,20 +85,40 @@ export const BODIES: NamedShapes = {
     example: { name: "support", limits: { concurrentStreams: 64 }, monthlySpendLimit: "99.50" },
   },
   SessionInput: { shape: SessionInput, example: { key: "it_admin_…" } },
+  UpstreamChange: { shape: UpstreamChange, example: { enabled: false } },
+  UpstreamInput: {
+    shape: UpstreamInput,
+    example: { name: "openai", baseUrl: "https://api.openai.com/v1", apiKey: "sk-secret" },
+  },
 };
 
 export const ANSWERS: NamedShapes = {
+  AttemptDetail: { shape: AttemptDetail },
   AuditList: { shape: AuditList },
   Checklist: { shape: Checklist },
+  Engine: { shape: EngineView },
   Key: { shape: KeyView },
   KeyCreated: { shape: KeyCreated },
   KeyLimits: { shape: KeyLimits },
   KeyList: { shape: KeyList },
+  Model: { shape: ModelView },
+  ModelList: { shape: ModelList },
+  Overview: { shape: Overview },
   Price: { shape: PriceView },
   PriceImported: { shape: PriceImported },
   PriceList: { shape: PriceList },
+  Probe: { shape: ProbeView },
   Project: { shape: ProjectView },
   ProjectList: { shape: ProjectList },
+  RequestDetail: { shape: RequestDetail },
+  RequestPage: { shape: RequestPage },
+  RequestRow: { shape: RequestRow },
   Session: { shape: SessionView },
   SystemInfo: { shape: SystemInfo },
+  Upstream: { shape: UpstreamView },
+  UpstreamList: { shape: UpstreamList },
+  UpstreamTest: { shape: UpstreamTest },
+  Usage: { shape: Usage },
+  Zone: { shape: ZoneView },
+  ZoneList: { shape: ZoneList },
 };

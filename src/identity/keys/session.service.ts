@@ -16,7 +16,7 @@ import type { Key, SessionInput, SessionView } from "./types.ts";
 
 type AdminKey = Key & { readonly role: Role };
 
-export interface SessionDeps extends Pick<ChangeDeps, "inTransaction"> {
+export interface SessionDeps extends Pick<ChangeDeps, "inTransaction" | "audit"> {
   readonly clock: Clock;
   /** deriveKey(master, 'session') */
   readonly sessionKey: Uint8Array;
@@ -161,6 +161,13 @@ async function create(deps: SessionDeps, input: SessionInput): Promise<Reply<Ses
     const store = openSessionStore(trx);
     await store.deleteExpired(new Date(nowMs));
     await store.insertSession(hash, session, new Date(nowMs));
+    await deps.audit(trx, {
+      organisationId: key.organisationId,
+      actor: key.id,
+      action: "session.create",
+      subject: key.id,
+      details: { by: link === undefined ? "key" : "link" },
+    });
   });
   return new Reply(view, setCookie(deps, secret, SESSION_MS));
 }

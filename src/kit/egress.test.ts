@@ -75,3 +75,9 @@ test("redirects are not followed, large answers are cut, a closed port is unreac
     callPinned({ ...target("http://127.0.0.1:9", true), withinMs: 1000 }),
   ).rejects.toMatchObject({ code: "upstream.unreachable" });
 });
+
+test("a resolver that never answers is a timeout, not a wait without end", async () => {
+  const stuck = () => new Promise<never>(() => {});
+  const call = { ...target("https://a.example/v1", false), withinMs: 20 };
+  await expect(callPinned(call, stuck)).rejects.toMatchObject({ code: "upstream.timeout" });
+});

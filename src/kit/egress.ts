@@ -68,11 +68,31 @@ export interface Target {
   readonly allowPrivateAddress: boolean;
 }
 
-/** The address to connect to; throws `upstream.forbidden_address` or `upstream.unreachable`. */
-export async function resolveTarget(target: Target, resolve = systemResolve): Promise<string> {
+const RESOLVE_WITHIN_MS = 5_000;
+
+/** A resolver that is away may take half a minute to say so. */
+async function addressesOf(name: string, resolve: Resolve, withinMs: number) {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const fault = new Fault("upstream.timeout", {
+    message: `the name ${name} was not resolved within ${withinMs} ms`,
+  });
+  const timer = setTimeout(() => reject(fault), withinMs);
+  try {
+    return await Promise.race([resolve(name).catch(() => []), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The address to connect to; throws `upstream.forbidden_address`, `upstream.unreachable` or `upstream.timeout`. */
+export async function resolveTarget(
+  target: Target,
+  resolve = systemResolve,
+  withinMs = RESOLVE_WITHIN_MS,
+): Promise<string> {
   const { hostname, protocol } = new URL(target.url);
   const name = hostname.replace(/^\[|\]$/g, "");
-  const addresses = isIP(name) > 0 ? [name] : await resolve(name).catch(() => []);
+  const addresses = isIP(name) > 0 ? [name] : await addressesOf(name, resolve, withinMs);
   const [first] = addresses;
   if (first === undefined) {
     throw new Fault("upstream.unreachable", { message: `${hostname} has no address` });
@@ -105,6 +125,7 @@ export interface Call extends Target {
   readonly method?: "GET" | "POST";
   readonly bearer?: string | undefined;
   readonly body?: string;
+  /** For finding the address, and again for the answer. */
   readonly withinMs: number;
 }
 
@@ -133,7 +154,7 @@ async function readText(response: Response): Promise<string> {
 
 /** Faults say what went wrong on the way; any status that came back is an answer. */
 export async function callPinned(call: Call, resolve?: Resolve): Promise<Answer> {
-  const address = await resolveTarget(call, resolve);
+  const address = await resolveTarget(call, resolve, call.withinMs);
   const url = new URL(call.url);
   const { host, hostname } = url;
   url.hostname = isIP(address) === 6 ? `[${address}]` : address;

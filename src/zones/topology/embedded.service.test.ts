@@ -84,9 +84,9 @@ test("made at the first start, found at the next, changed only when port or key 
   expect(await inTransaction((trx) => findEmbedded(trx, rival.organisationId))).toBeUndefined();
 });
 
-const deploy = (tenant: Tenant, engineId: EngineId, upstreamModel: string) =>
+const deploy = (tenant: Tenant, engineId: EngineId, upstreamModel: string, version = "1") =>
   inTransaction(async (trx) => {
-    const wish = { name: "tiny", ownedBy: "us", version: "1", licence: "Apache-2.0" };
+    const wish = { name: "tiny", ownedBy: "us", version, licence: "Apache-2.0" };
     const facts = { contextTokens: 512, outputTokensMax: null, artifactDigest: null };
     const modelVersionId = await ensureVersion(deps, trx, acme.organisationId, {
       ...wish,
@@ -110,6 +110,19 @@ test("a deployment is written once, and again only under another name", async ()
     .where("engine_id", "=", id)
     .execute();
   expect(rows).toEqual([{ upstream_model: "tiny-v2" }]);
+});
+
+test("a newer version under the same name takes the older one's place at this engine", async () => {
+  const id = await ensure();
+  await deploy(acme, id, "tiny", "1");
+  expect((await tracesOf(() => deploy(acme, id, "tiny", "2"))).changed).toBe(2);
+  const rows = await database.db
+    .selectFrom("deployments")
+    .innerJoin("model_versions", "model_versions.id", "deployments.model_version_id")
+    .select(["upstream_model", "version"])
+    .where("engine_id", "=", id)
+    .execute();
+  expect(rows).toEqual([{ upstream_model: "tiny", version: "2" }]);
 });
 
 test("nothing is deployed on another organisation's engine, nor on one that is not there", async () => {

@@ -73,7 +73,10 @@ export async function findEmbedded(
   return (await openTopologyStore(trx).selectEmbedded(organisationId))?.id;
 }
 
-/** The engine serves the version from now on. The audit row is the caller's (a pull, set-up). */
+/**
+ * The engine serves this version under that name from now on, and no other: one name is one file there.
+ * The audit row is the caller's (a pull, set-up).
+ */
 export async function ensureDeployment(
   deps: Pick<EmbeddedDeps, "clock" | "markSnapshotDirty">,
   trx: Transaction<DB>,
@@ -84,6 +87,7 @@ export async function ensureDeployment(
   if (!(await store.selectForChange(organisationId, deployment.engineId)))
     throw new Fault("entity.not_found", { message: `there is no engine ${deployment.engineId}` });
   const at = new Date(deps.clock.nowMs());
-  const changed = await store.upsertDeployments(organisationId, [deployment], at);
-  if (changed > 0) await deps.markSnapshotDirty(trx);
+  const replaced = await store.deleteReplaced(organisationId, deployment);
+  const written = await store.upsertDeployments(organisationId, [deployment], at);
+  if (replaced + written > 0) await deps.markSnapshotDirty(trx);
 }

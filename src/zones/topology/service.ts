@@ -42,7 +42,7 @@ export interface ModelPort {
 /** What this room needs of health. */
 export interface HealthPort {
   /** An address that is not stored yet. */
-  ask(target: AskTarget): Promise<EngineAnswer>;
+  ask(target: AskTarget, withinMs: number): Promise<EngineAnswer>;
   /** A stored engine; what came of it is remembered as its latest probe. */
   check(engine: CheckedEngine): Promise<EngineAnswer>;
   probes(trx: Trx, organisationId: OrganisationId): Promise<ReadonlyMap<EngineId, Probe>>;
@@ -56,6 +56,9 @@ export interface TopologyDeps extends ChangeDeps {
   readonly models: ModelPort;
   readonly health: HealthPort;
 }
+
+/** A person waits for it. */
+const DISCOVER_WITHIN_MS = 10_000;
 
 type Asker = Pick<Principal, "organisationId" | "keyId">;
 
@@ -81,7 +84,7 @@ async function findModels(
 ): Promise<readonly ServedModel[]> {
   const typed = typedModels(input);
   if (typed.length > 0) return typed;
-  const { judged } = await deps.health.ask(target);
+  const { judged } = await deps.health.ask(target, DISCOVER_WITHIN_MS);
   if (!judged.ok)
     throw new Fault(judged.code, {
       ...judged,

@@ -268,6 +268,18 @@ function deploymentMethods(db: TopologyDb) {
       return Number(result.numInsertedOrUpdatedRows ?? 0n);
     },
 
+    /** Other versions under the same name at the same engine; how many there were. */
+    deleteReplaced: async (organisationId: OrganisationId, by: Deployment): Promise<number> => {
+      const result = await db
+        .deleteFrom("deployments")
+        .where("organisation_id", "=", organisationId)
+        .where("engine_id", "=", by.engineId)
+        .where("upstream_model", "=", by.upstreamModel)
+        .where("model_version_id", "!=", by.modelVersionId)
+        .executeTakeFirst();
+      return Number(result.numDeletedRows);
+    },
+
     deleteDeployments: async (organisationId: OrganisationId, id: EngineId): Promise<void> => {
       await db
         .deleteFrom("deployments")

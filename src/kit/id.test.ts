@@ -21,6 +21,12 @@ test("ids sort by the time they were made", () => {
   expect(first).toMatch(/^req_[0-9a-hjkmnp-tv-z]{26}$/);
 });
 
+test("the form of an id is what it always was", () => {
+  const bytes = Uint8Array.from({ length: 16 }, (_, index) => index * 17);
+  expect(encodeId(bytes)).toBe("0024h36h2ncsvrh6daqf6dvvqz");
+  expect(encodeId(new Uint8Array(16).fill(255))).toBe("7zzzzzzzzzzzzzzzzzzzzzzzzz");
+});
+
 test("text that is no id decodes to nothing", () => {
   expect(decodeId("req_short")).toBeUndefined();
   expect(decodeId(`req_${"u".repeat(26)}`)).toBeUndefined();

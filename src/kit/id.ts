@@ -23,33 +23,44 @@ export type GatewayId = Id<"gw">;
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 
+const DIGITS = new Int8Array(128).fill(-1);
+for (let digit = 0; digit < 32; digit += 1) DIGITS[ALPHABET.charCodeAt(digit)] = digit;
+
 /** 26 characters of base 32 from 16 bytes, first character carries 3 bits. */
 export function encodeId(bytes: Uint8Array): string {
-  let value = 0n;
-  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
   let text = "";
-  for (let index = 0; index < 26; index += 1) {
-    text = ALPHABET.charAt(Number(value & 31n)) + text;
-    value >>= 5n;
+  // 26 characters hold 130 bits: two zeros come before the first byte.
+  let bits = 0;
+  let held = 2;
+  for (let index = 0; index < 16; index += 1) {
+    bits = (bits << 8) | (bytes[index] ?? 0);
+    for (held += 8; held >= 5;) {
+      held -= 5;
+      text += ALPHABET.charAt((bits >> held) & 31);
+    }
+    bits &= (1 << held) - 1;
   }
   return text;
 }
 
 /** The 16 bytes behind an id's last 26 characters, or undefined when they are not base 32. */
 export function decodeId(id: string): Uint8Array | undefined {
-  const text = id.slice(id.lastIndexOf("_") + 1);
-  if (text.length !== 26) return undefined;
-  let value = 0n;
-  for (const character of text) {
-    const digit = ALPHABET.indexOf(character);
-    if (digit < 0) return undefined;
-    value = (value << 5n) | BigInt(digit);
-  }
-  if (value >> 128n !== 0n) return undefined;
+  const start = id.lastIndexOf("_") + 1;
+  if (id.length - start !== 26) return undefined;
   const bytes = new Uint8Array(16);
-  for (let index = 15; index >= 0; index -= 1) {
-    bytes[index] = Number(value & 255n);
-    value >>= 8n;
+  let bits = 0;
+  let held = -2;
+  let filled = 0;
+  for (let index = 0; index < 26; index += 1) {
+    const digit = DIGITS[id.charCodeAt(start + index)] ?? -1;
+    if (digit < 0 || (index === 0 && digit > 7)) return undefined;
+    bits = (bits << 5) | digit;
+    held += 5;
+    if (held < 8) continue;
+    held -= 8;
+    bytes[filled] = bits >> held;
+    filled += 1;
+    bits &= (1 << held) - 1;
   }
   return bytes;
 }

@@ -4,6 +4,7 @@ import {
   equalBytes,
   hmac,
   makeMasterKey,
+  openHmac,
   parseMasterKey,
   seal,
   unseal,
@@ -28,6 +29,13 @@ test("a master key is 32 bytes in hex or base64", () => {
   expect(parseMasterKey(Buffer.from(master).toString("hex"))).toEqual(master);
   expect(parseMasterKey(Buffer.from(master).toString("base64"))).toEqual(master);
   expect(() => parseMasterKey("short")).toThrow("32 bytes");
+});
+
+test("a key made ready once gives the same HMACs, again and again", () => {
+  const key = deriveKey(makeMasterKey(), "key-hmac");
+  const hmacOf = openHmac(key);
+  for (const each of ["a", "b", "a"])
+    expect(hmacOf(each)).toBe(Buffer.from(hmac(key, each)).toString("hex"));
 });
 
 test("HMACs compare in constant time", () => {

@@ -60,6 +60,12 @@ export function hmac(key: Uint8Array, text: string): Uint8Array {
   return new Uint8Array(createHmac("sha256", key).update(text).digest());
 }
 
+/** HMAC-SHA-256 in hexadecimal with one key, made ready once: the gateway asks it at each request. */
+export function openHmac(key: Uint8Array): (text: string) => string {
+  const keyed = new Bun.CryptoHasher("sha256", key);
+  return (text) => keyed.copy().update(text).digest("hex");
+}
+
 /** Constant time for equal lengths. */
 export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
   return left.length === right.length && timingSafeEqual(left, right);

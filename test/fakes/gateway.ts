@@ -150,17 +150,21 @@ export interface TestOptions {
   readonly headTimeoutMs?: number;
   readonly deps?: Partial<GatewayDeps>;
   readonly unready?: () => readonly string[];
-  /** Which engine comes first: 0 keeps the order of `upstreams`. */
-  readonly idleTimeoutS?: number;
+  /** More models, called the same upstream. */
+  readonly models?: readonly string[];
+  readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 function readerOf(upstreams: readonly string[], options: TestOptions) {
   const zones = upstreams.map(engineAt);
-  const deployments = zones.map((engine) => ({ engineId: engine.id, upstreamModel: "real-name" }));
+  const deployed = (upstreamModel: string) =>
+    zones.map((engine) => ({ engineId: engine.id, upstreamModel }));
+  const more = options.models ?? [];
   const versions = [
-    model("small", deployments, options.model),
-    model("unpriced", deployments),
+    model("small", deployed("real-name"), options.model),
+    model("unpriced", deployed("real-name")),
     model("nowhere", []),
+    ...more.map((name) => model(name, deployed(name))),
   ];
   return openReader(
     { sequence: 9, compiledAtMs: Date.now(), ageMaxMs: 60_000 },
@@ -169,7 +173,7 @@ function readerOf(upstreams: readonly string[], options: TestOptions) {
       keys: options.keys ?? [keyOf(), keyOf("admin", 2)],
       models: versions,
       zones,
-      prices: [price("small"), price("nowhere")],
+      prices: ["small", "nowhere", ...more].map(price),
     },
   );
 }
@@ -212,7 +216,7 @@ export function openTestGateway(
     port: 0,
     metrics: openMetrics(),
     unready: options.unready ?? (() => []),
-    ...(options.idleTimeoutS === undefined ? {} : { idleTimeoutS: options.idleTimeoutS }),
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
   });
   const post: TestGateway["post"] = (path, body, headers = {}) =>
     fetch(`${server.url}${path}`, {

@@ -140,6 +140,10 @@ export interface DB {
     revoked_at: Timestamp | null;
     created_at: Timestamp;
   };
+  lease_handovers: {
+    slot: Defaulted<number>;
+    state: Json;
+  };
   ledger_cursors: {
     gateway: string;
     lane: number;
@@ -161,6 +165,18 @@ export interface DB {
     fact_count: number;
     amount_pico: Int8;
     posted_at: Timestamp;
+  };
+  model_pulls: {
+    organisation_id: string;
+    name: string;
+    state: string;
+    done_bytes: Defaulted<Int8>;
+    total_bytes: Int8 | null;
+    detail: Defaulted<string>;
+    asked_by: string;
+    asked_at: Timestamp;
+    taken_by: string | null;
+    taken_until: Timestamp | null;
   };
   model_versions: {
     id: string;

@@ -1,10 +1,18 @@
 // How much of a balance a gateway gets. Pure.
 // Invariant: a grant is either 0 or at least what is needed, and never more than what is free.
 
-import type { LeaseKind, LeaseMode, LeaseResource } from "./types.ts";
+import type { LeaseKind, LeaseMode, LeaseResource, LeaseTerms } from "./types.ts";
 
 export const WINDOW_MS = 60_000;
 export const PPM = 1_000_000;
+
+/** A cut-off gateway serves limited keys for 10 minutes (2/3); a machine lost for good keeps its slices from others for 16. */
+export const LEASE_TERMS: LeaseTerms = { windowTermMs: 900_000, lostMs: 6_000, shareMs: 900_000 };
+
+/** After so long without a confirmed exchange nothing that a gateway once held can count any more. */
+export function lapseMs({ lostMs, windowTermMs, shareMs }: LeaseTerms): number {
+  return lostMs + Math.max(windowTermMs, shareMs) + WINDOW_MS;
+}
 
 /** Below this many typical holds a balance is scarce; from four times as many on it is ample again. */
 const SCARCE_HOLDS: Readonly<Record<LeaseKind, bigint>> = { window: 16n, permits: 4n, spend: 128n };
@@ -20,7 +28,7 @@ export function kindOf(resource: LeaseResource): LeaseKind {
 
 /** `spend:project:<project>:<month>` taken apart; undefined for the other kinds. */
 export function spendPartsOf(
-  resource: LeaseResource,
+  resource: string,
 ): { readonly projectId: string; readonly month: string } | undefined {
   const [kind, , projectId, month] = resource.split(":");
   return kind === "spend" && projectId !== undefined && month !== undefined

@@ -1,10 +1,12 @@
 // SQL of spend budgets: what is settled, what gateways hold, per project and month.
-// Invariant: `granted_pico` is the sum of a budget's `outstanding_pico`, and every change of either holds the budget's row lock.
+// Invariant: `granted_pico` is the sum of a budget's `outstanding_pico` above 0, and every change of either holds the budget's row
+// lock. Outstanding is received less given back less settled: below 0 where a gateway used more than it had, until it covers that.
 
 import { sql, type Kysely } from "kysely";
 import type { DB } from "../../db/schema.gen.ts";
+import { Handover } from "./types.ts";
 
-type BudgetDb = Kysely<Pick<DB, "spend_budgets" | "spend_grants">>;
+type BudgetDb = Kysely<Pick<DB, "spend_budgets" | "spend_grants" | "lease_handovers">>;
 
 export interface SpendBudget {
   readonly resource: string;
@@ -31,6 +33,9 @@ export interface BudgetStore {
   lockBudget(budget: SpendBudget): Promise<SpendBalance>;
   /** Adds to `settled`; also of budgets that nobody has asked for yet, since a limit may be set later in the month. */
   addSettled(additions: readonly (SpendBudget & { readonly amountPico: bigint })[]): Promise<void>;
+  /** The budgets of which the gateway's life that runs now was granted anything. */
+  selectGranted(gateway: string): Promise<readonly string[]>;
+  /** Oldest life first. */
   selectGrants(gateway: string, resources: readonly string[]): Promise<readonly SpendGrant[]>;
   /** Puts one grant at these values and moves the budget's sum by the difference. The budget must be locked. */
   changeGrant(grant: SpendGrant, outstandingPico: bigint, settledPico: bigint): Promise<void>;
@@ -42,7 +47,12 @@ export interface BudgetStore {
   endLife(gateway: string, releaseAfter: number): Promise<void>;
   selectEndedLives(): Promise<readonly { gateway: string; releaseAfter: number }[]>;
   release(gateway: string, releaseAfter: number): Promise<void>;
+  /** Leaves a note for control's next start; it is read once. */
+  putHandover(handover: Handover): Promise<void>;
+  takeHandover(): Promise<Handover | undefined>;
 }
+
+const counted = (outstanding: bigint) => (outstanding > 0n ? outstanding : 0n);
 
 const toText = (value: unknown) =>
   JSON.stringify(value, (_, each: unknown) => (typeof each === "bigint" ? each.toString() : each));
@@ -82,7 +92,7 @@ async function release(db: BudgetDb, gateway: string, releaseAfter: number): Pro
         delete from spend_grants where resource = ${resource} and gateway = ${gateway}
           and release_after <= ${releaseAfter} returning outstanding_pico)
       update spend_budgets
-        set granted_pico = granted_pico - (select coalesce(sum(outstanding_pico), 0) from gone)
+        set granted_pico = granted_pico - (select coalesce(sum(greatest(outstanding_pico, 0)), 0) from gone)
         where resource = ${resource}`.execute(db);
   }
 }
@@ -124,7 +134,7 @@ async function changeGrant(
     .where("gateway", "=", grant.gateway)
     .where("epoch", "=", grant.epoch)
     .execute();
-  const difference = outstandingPico - grant.outstandingPico;
+  const difference = counted(outstandingPico) - counted(grant.outstandingPico);
   if (difference === 0n) return;
   await db
     .updateTable("spend_budgets")
@@ -151,12 +161,21 @@ async function lockBudget(db: BudgetDb, budget: SpendBudget): Promise<SpendBalan
 
 /** `all`: usually the transaction of the use case. */
 export function openBudgetStore(all: Kysely<DB>): BudgetStore {
-  const db: BudgetDb = all.$pickTables<"spend_budgets" | "spend_grants">();
+  const db: BudgetDb = all.$pickTables<"spend_budgets" | "spend_grants" | "lease_handovers">();
   return {
     lockBudget: (budget) => lockBudget(db, budget),
     addSettled: (additions) => addSettled(db, additions),
     selectGrants: (gateway, resources) =>
       resources.length === 0 ? Promise.resolve([]) : selectGrants(db, gateway, resources),
+    selectGranted: async (gateway) => {
+      const rows = await db
+        .selectFrom("spend_grants")
+        .select("resource")
+        .where("gateway", "=", gateway)
+        .where("release_after", "is", null)
+        .execute();
+      return rows.map(({ resource }) => resource);
+    },
     changeGrant: (grant, outstanding, settled) => changeGrant(db, grant, outstanding, settled),
     insertGrant: async ({ resource, gateway, epoch }, amountPico) => {
       await db
@@ -165,7 +184,7 @@ export function openBudgetStore(all: Kysely<DB>): BudgetStore {
         .execute();
       await db
         .updateTable("spend_budgets")
-        .set((row) => ({ granted_pico: row("granted_pico", "+", amountPico) }))
+        .set((row) => ({ granted_pico: row("granted_pico", "+", counted(amountPico)) }))
         .where("resource", "=", resource)
         .execute();
     },
@@ -189,5 +208,18 @@ export function openBudgetStore(all: Kysely<DB>): BudgetStore {
       );
     },
     release: (gateway, releaseAfter) => release(db, gateway, releaseAfter),
+    putHandover: async (handover) => {
+      const state = toText(handover);
+      await db
+        .insertInto("lease_handovers")
+        .values({ state })
+        .onConflict((conflict) => conflict.column("slot").doUpdateSet({ state }))
+        .execute();
+    },
+    takeHandover: async () => {
+      const row = await db.deleteFrom("lease_handovers").returning("state").executeTakeFirst();
+      const read = Handover.safeParse(row?.state);
+      return read.success ? read.data : undefined;
+    },
   };
 }

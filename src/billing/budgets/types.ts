@@ -1,6 +1,8 @@
 // Budgets and limits are leased: control holds the balance, gateways hold slices, requests hold parts of slices.
 // Invariant: nothing below control can create amount, so what is used never exceeds the limit over all gateways.
 
+import { z } from "zod";
+
 /** What a lease is of. Spend is in pico-dollars of one UTC month; the others refill or are given back. */
 export type LeaseResource =
   | `requests:key:${string}`
@@ -11,7 +13,10 @@ export type LeaseResource =
   | `streams:project:${string}`
   | `spend:project:${string}:${string}`;
 
-/** `window`: counted until 60 s after use; `permits`: held and given back; `spend`: debited for good, leftovers given back. */
+/**
+ * What becomes of a slice in its taker's hand. `window`: an amount used is in hand again 60 s later, so a slice of n is n in any
+ * 60 s; `permits`: in hand again when the request ends; `spend`: gone for good. What is in hand and not needed is given back.
+ */
 export type LeaseKind = "window" | "permits" | "spend";
 
 export interface LeaseAsk {
@@ -22,13 +27,16 @@ export interface LeaseAsk {
   readonly want: bigint;
 }
 
-/** The giver's view: `ample`: slices flow; `scarce`: exactly what is needed, asked at the giver; `exhausted`: nothing for now. */
+/**
+ * The giver's view: `ample`: slices flow; `scarce`: exactly what is needed, asked at the giver, nothing kept idle (with amount 0:
+ * not decided yet, ask again after `retryAfterMs`); `exhausted`: nothing for now.
+ */
 export type LeaseMode = "ample" | "scarce" | "exhausted";
 
 export interface LeaseGrant {
   readonly resource: LeaseResource;
   readonly amount: bigint;
-  /** Unused amount is void after this long; a duration, judged by the taker's monotonic clock (it stops at 2/3). 0: no end. */
+  /** How long all slices of this kind may be used without the giver; by the taker's monotonic clock (it stops at 2/3). 0: no end. */
   readonly termMs: number;
   readonly mode: LeaseMode;
   /** When asking again can help; 0 when unknown. */
@@ -41,8 +49,8 @@ export interface LeaseGive {
 }
 
 /**
- * What a process says of itself when a session begins. Window: used in the last 60 s and still in hand; permits: in use;
- * spend: received less given back in the life of this process.
+ * What a process says of itself when a session begins: received less given back in its life, used or not (for spend that includes
+ * what is used up). What an answer that was lost would have brought is not in it, what a lost request gave back neither.
  */
 export type LeaseDeclaration = LeaseGive;
 
@@ -63,12 +71,17 @@ export interface LeaseSource {
 
 /** Durations that both sides of a lease session count with. */
 export interface LeaseTerms {
-  /** A slice of a window is void after this long. */
+  /** Slices of windows and permits may be used this long without the giver (the taker stops at 2/3). */
   readonly windowTermMs: number;
   /** Without a confirmed exchange for this long a gateway counts as lost. */
   readonly lostMs: number;
-  /** How long a lost gateway's part of the limits stays set aside for it. */
+  /** How long the part that a lost gateway may use by itself stays set aside for it. */
   readonly shareMs: number;
+}
+
+/** Calls `work` once after that long, unless the function that it answers is called before. */
+export interface Timers {
+  after(ms: number, work: () => void): () => void;
 }
 
 /** One exchange of a session, numbered 1, 2, 3 …; the next is sent only when this one was answered, so none counts twice. */
@@ -106,3 +119,32 @@ export interface SeenGateway {
   readonly agoMs: number;
   readonly left: boolean;
 }
+
+/** Control's end: who may use how much. */
+export interface LeaseGiver {
+  /** A session begins; the gateway's earlier one ends. Throws `uplink.fenced` when a newer one has begun. */
+  open(opening: LeaseOpening): Promise<void>;
+  /** Throws `uplink.fenced` for an unknown or superseded epoch or a sequence that does not follow; then a new session is due. */
+  exchange(exchange: LeaseExchange): Promise<LeaseAnswer>;
+  /** The gateway's process ends properly; what it gave back was in an exchange before. */
+  leave(gateway: string, epoch: number): Promise<void>;
+  onRecall(listener: (gateway: string, resources: readonly LeaseResource[]) => void): void;
+  /** Grants nothing from here on and leaves a note for the next start. */
+  close(): Promise<void>;
+}
+
+// The pattern of the type itself.
+const Resource = z.custom<LeaseResource>((text) => typeof text === "string" && text.length <= 200);
+const Amount = z
+  .string()
+  .regex(/^\d{1,38}$/)
+  .transform(BigInt);
+
+/** What control knew when it stopped properly; durations count from `writtenAtMs` (wall clock). */
+export const Handover = z.object({
+  writtenAtMs: z.number(),
+  absences: z.array(z.object({ gateway: z.string(), ppm: z.int(), forMs: z.number() })),
+  held: z.array(z.object({ gateway: z.string(), resource: Resource, amount: Amount })),
+  tails: z.array(z.object({ resource: Resource, amount: Amount, forMs: z.number() })),
+});
+export type Handover = z.infer<typeof Handover>;

@@ -218,17 +218,15 @@ export function toMonth(atMs: number): string {
 
 function toSpends(facts: readonly PostedFact[]): SettledSpend[] {
   const sums = new Map<string, SettledSpend>();
-  for (const { gateway, fact, amountPico } of facts) {
+  for (const { gateway, sequence, fact, amountPico } of facts) {
     if (amountPico === 0n) continue;
     const month = toMonth(fact.startedAtMs);
     const { projectRef } = fact;
-    const key = `${projectRef}/${month}`;
+    const key = `${sequence}/${projectRef}/${month}`;
     const before = sums.get(key)?.amountPico ?? 0n;
-    sums.set(key, { gateway, projectRef, month, amountPico: before + amountPico });
+    sums.set(key, { gateway, sequence, projectRef, month, amountPico: before + amountPico });
   }
-  return [...sums.values()].toSorted(
-    (left, right) => left.projectRef - right.projectRef || (left.month < right.month ? -1 : 1),
-  );
+  return [...sums.values()];
 }
 
 /** `facts`: of consecutive segments of one gateway and lane. */

@@ -74,9 +74,10 @@ export interface UsageMinute extends UsageSums {
   readonly minuteMs: number;
 }
 
-/** What a gateway has really used of a project's spend budget of one UTC month (`2026-11`). */
+/** What a gateway has really used of a project's spend budget of one UTC month (`2026-11`), by its segment `sequence`. */
 export interface SettledSpend {
   readonly gateway: string;
+  readonly sequence: number;
   readonly projectRef: number;
   readonly month: string;
   readonly amountPico: bigint;

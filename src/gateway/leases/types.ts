@@ -23,6 +23,6 @@ export interface LeaseHolder {
   reserve(needs: readonly Need[]): true | Promise<true | LeaseRefusal>;
   /** `used` may be less than reserved (the rest is free again) or more (booked as it is). */
   settle(need: Need, used: bigint): void;
-  /** What this gateway holds of it now, for rate-limit headers; undefined when it has never asked. */
+  /** The most that can be left of it as far as this gateway knows, for rate-limit headers; undefined when it has never asked. */
   remaining(resource: LeaseResource): bigint | undefined;
 }

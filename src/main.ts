@@ -29,10 +29,10 @@ const VERSION = packageJson.version;
 const ROOT = join(import.meta.dir, "..");
 
 const ROLES: Readonly<Record<RoleName, () => Promise<StartRole>>> = {
-  engine: async () => (await import("./run/engine.ts")).startEngine,
-  control: async () => (await import("./run/control.ts")).startControl,
-  worker: async () => (await import("./run/worker.ts")).startWorker,
-  gateway: async () => (await import("./run/gateway.ts")).startGateway,
+  engine: async () => (await import("./run/wiring/engine.ts")).startEngine,
+  control: async () => (await import("./run/wiring/control.ts")).startControl,
+  worker: async () => (await import("./run/wiring/worker.ts")).startWorker,
+  gateway: async () => (await import("./run/wiring/gateway.ts")).startGateway,
 };
 
 const write = (stream: NodeJS.WriteStream) => (text: string) => void stream.write(text);

@@ -28,8 +28,6 @@ export interface Child {
 
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 10_000;
-/** A role that lived this long starts again at the first backoff. */
-const STEADY_MS = 30_000;
 /** So often may a role die before it was ready even once. */
 const FIRST_STARTS_MAX = 3;
 
@@ -45,6 +43,7 @@ class SupervisedChild implements Child {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopping = false;
   #wasReady = false;
+  #isUp = false;
   #starts = 0;
 
   constructor(options: ChildOptions) {
@@ -87,8 +86,10 @@ class SupervisedChild implements Child {
     );
   }
 
+  /** A role that got this far starts again at once when it ends; only one that cannot start is made to wait longer each time. */
   #isReady(): void {
     this.#wasReady = true;
+    this.#isUp = true;
     this.#settleReady.resolve();
   }
 
@@ -111,7 +112,8 @@ class SupervisedChild implements Child {
       );
       return;
     }
-    if (livedMs > STEADY_MS) this.#backoffMs = BACKOFF_FIRST_MS;
+    if (this.#isUp) this.#backoffMs = BACKOFF_FIRST_MS;
+    this.#isUp = false;
     this.#timer = setTimeout(() => this.#start(), this.#backoffMs);
     this.#backoffMs = Math.min(this.#backoffMs * 2, BACKOFF_MAX_MS);
   }

@@ -12,6 +12,8 @@ import type { KeyService } from "../identity/keys/service.ts";
 import type { SessionService } from "../identity/keys/session.service.ts";
 import { projectRoutes } from "../identity/orgs/routes.ts";
 import type { OrgService } from "../identity/orgs/service.ts";
+import { pullRoutes } from "../models/artifacts/routes.ts";
+import type { PullService } from "../models/artifacts/service.ts";
 import { modelRoutes } from "../models/registry/routes.ts";
 import type { RegistryService } from "../models/registry/service.ts";
 import type { PlaygroundHandler } from "../system/playground/handler.ts";
@@ -31,6 +33,7 @@ export interface Services {
   readonly orgs: OrgService;
   readonly playground: PlaygroundHandler;
   readonly prices: PriceService;
+  readonly pulls: PullService;
   readonly reports: ReportService;
   readonly sessions: SessionService;
   readonly status: StatusService;
@@ -69,6 +72,7 @@ export function controlRoutes(services: Services): RouteList {
       ...modelRoutes(services.models),
       ...priceRoutes(services.prices),
       ...projectRoutes(services.orgs),
+      ...pullRoutes(services.pulls),
       ...reportRoutes(services.reports),
       ...sessionRoutes(services.sessions),
       ...statusRoutes(services.status),

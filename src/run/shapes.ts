@@ -20,6 +20,7 @@ import {
   SessionView,
 } from "../identity/keys/types.ts";
 import { ProjectChange, ProjectInput, ProjectList, ProjectView } from "../identity/orgs/types.ts";
+import { PullInput, PullList, PullView } from "../models/artifacts/types.ts";
 import { ModelList, ModelView } from "../models/registry/types.ts";
 import { PlaygroundRequest } from "../system/playground/types.ts";
 import {
@@ -84,6 +85,7 @@ export const BODIES: NamedShapes = {
     shape: ProjectInput,
     example: { name: "support", limits: { concurrentStreams: 64 }, monthlySpendLimit: "99.50" },
   },
+  PullInput: { shape: PullInput, example: { name: "smollm2-135m" } },
   SessionInput: { shape: SessionInput, example: { key: "it_admin_…" } },
   UpstreamChange: { shape: UpstreamChange, example: { enabled: false } },
   UpstreamInput: {
@@ -110,6 +112,8 @@ export const ANSWERS: NamedShapes = {
   Probe: { shape: ProbeView },
   Project: { shape: ProjectView },
   ProjectList: { shape: ProjectList },
+  Pull: { shape: PullView },
+  PullList: { shape: PullList },
   RequestDetail: { shape: RequestDetail },
   RequestPage: { shape: RequestPage },
   RequestRow: { shape: RequestRow },

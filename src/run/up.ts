@@ -17,7 +17,7 @@ import { openPostgres, type Postgres } from "./postgres.ts";
 import { probePorts } from "./ports.ts";
 import { openClosers } from "./role.ts";
 import { planRoles, ROLES_STARTED, type RolePlan } from "./roles.ts";
-import { setUp, type SetUp } from "./set-up.ts";
+import { setUp, type SetUp } from "./wiring/set-up.ts";
 
 export interface UpOptions {
   readonly config: Config;

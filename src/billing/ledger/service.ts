@@ -124,3 +124,11 @@ export async function postSegments(deps: LedgerDeps, limits: PostingLimits): Pro
   }
   return all;
 }
+
+/** For budgets: up to which sequence each gateway's usage is in the ledger; absent: nothing is. */
+export function selectPostedUpTo(
+  trx: Transaction<DB>,
+  gateways: readonly string[],
+): Promise<ReadonlyMap<string, number>> {
+  return openLedgerStore(trx).selectPosted(gateways);
+}

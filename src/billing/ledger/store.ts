@@ -18,6 +18,8 @@ export interface LedgerStore {
   selectDigest(gateway: string, lane: number, sequence: number): Promise<string | undefined>;
   /** The last sequence received, by lane. */
   selectReceived(gateway: string): Promise<Readonly<Record<string, number>>>;
+  /** How far each gateway's first lane is posted. */
+  selectPosted(gateways: readonly string[]): Promise<ReadonlyMap<string, number>>;
   insertSegment(
     segment: StoredSegment,
     epoch: number,
@@ -246,6 +248,16 @@ export function openLedgerStore(all: Kysely<DB>): LedgerStore {
         .where("gateway", "=", gateway)
         .execute();
       return Object.fromEntries(rows.map(({ lane, received }) => [String(lane), received]));
+    },
+    selectPosted: async (gateways) => {
+      if (gateways.length === 0) return new Map();
+      const rows = await db
+        .selectFrom("ledger_cursors")
+        .select(["gateway", "posted"])
+        .where("lane", "=", 0)
+        .where("gateway", "in", [...gateways])
+        .execute();
+      return new Map(rows.map(({ gateway, posted }) => [gateway, posted]));
     },
     insertSegment: (segment, epoch, recordCount, at) =>
       insertSegment(db, segment, epoch, recordCount, at),

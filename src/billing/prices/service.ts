@@ -9,7 +9,7 @@ import type { Principal } from "../../http/types.ts";
 import type { Clock, Dice } from "../../kit/clock.ts";
 import { Fault, type Refusal } from "../../kit/fault.ts";
 import { makeId, type OrganisationId } from "../../kit/id.ts";
-import { judgePrice } from "./change.rules.ts";
+import { judgePrice, toNewPrice } from "./change.rules.ts";
 import { toPerMillion } from "./rules.ts";
 import { openPriceStore } from "./store.ts";
 import type {
@@ -187,4 +187,30 @@ export function readPriceTerms(
   refs: readonly number[],
 ): Promise<ReadonlyMap<number, PriceTerm>> {
   return openPriceStore(trx).selectTerms(refs);
+}
+
+/** For the registry's view: the names that have a price at that time. */
+export async function selectPricedNames(
+  trx: Transaction<DB>,
+  organisationId: OrganisationId,
+  atMs: number,
+): Promise<ReadonlySet<string>> {
+  const versions = await openPriceStore(trx).selectVersions(organisationId);
+  return new Set(
+    versions.filter(({ effectiveFromMs }) => effectiveFromMs <= atMs).map(({ model }) => model),
+  );
+}
+
+/** A price from now on, unless the organisation has already set one for this model, whatever it is. */
+export async function ensurePrice(
+  ids: Ids,
+  trx: Transaction<DB>,
+  organisationId: OrganisationId,
+  input: Pick<PriceInput, "model" | "perMillion" | "source">,
+): Promise<void> {
+  const store = openPriceStore(trx);
+  if ((await store.selectVersions(organisationId, input.model)).length > 0) return;
+  const at = new Date(ids.clock.nowMs());
+  const price = toNewPrice({ ...input, effectiveFrom: at.toISOString() });
+  await store.insertVersions(organisationId, [stamp(ids, price)], at);
 }

@@ -24,7 +24,7 @@ beforeAll(async () => {
         inTransaction: (work) => database.db.transaction().execute(work),
         audit: async (_, entry) => void audited.push(entry),
         markSnapshotDirty: async () => void (dirty += 1),
-    XX
+        clock: systemClock,
         dice: systemDice,
       }),
     ),

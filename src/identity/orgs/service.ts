@@ -176,3 +176,16 @@ export async function createFirstTenant(
   });
   return { organisationId, projectId };
 }
+
+/** Undefined before the first set-up. */
+export function findFirstTenant(trx: Transaction<DB>): Promise<FirstTenant | undefined> {
+  return openOrgStore(trx).selectFirstTenant();
+}
+
+/** For budgets: projects by their refs; an unknown ref is absent. */
+export function selectProjectIds(
+  trx: Transaction<DB>,
+  refs: readonly number[],
+): Promise<ReadonlyMap<number, ProjectId>> {
+  return openOrgStore(trx).selectProjectIds(refs);
+}

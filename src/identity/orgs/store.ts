@@ -42,6 +42,30 @@ export function openOrgStore(all: Kysely<DB>) {
     hasFirm: async (): Promise<boolean> =>
       (await db.selectFrom("firms").select("id").limit(1).executeTakeFirst()) !== undefined,
 
+    /** The tenant that the very first start made: what this installation's own engine belongs to. */
+    selectFirstTenant: async () => {
+      const row = await db
+        .selectFrom("projects")
+        .select(["organisation_id", "id"])
+        .orderBy("ref")
+        .limit(1)
+        .executeTakeFirst();
+      return (
+        row && { organisationId: asId<"org">(row.organisation_id), projectId: asId<"proj">(row.id) }
+      );
+    },
+
+    /** Not tenant-first: the ledger's rows name projects of all tenants by their refs. */
+    selectProjectIds: async (refs: readonly number[]): Promise<ReadonlyMap<number, ProjectId>> => {
+      if (refs.length === 0) return new Map();
+      const rows = await db
+        .selectFrom("projects")
+        .select(["ref", "id"])
+        .where("ref", "in", [...refs])
+        .execute();
+      return new Map(rows.map(({ ref, id }) => [ref, asId<"proj">(id)]));
+    },
+
     insertFirm: async (firm: FirmRow, at: Date): Promise<void> => {
       await db
         .insertInto("firms")

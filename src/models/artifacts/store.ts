@@ -1,0 +1,122 @@
+// SQL of pulls. Rows in, rows out; the organisation comes first, except where the worker looks for work of any.
+
+import { sql, type Kysely, type Selectable } from "kysely";
+import type { DB } from "../../db/schema.gen.ts";
+import { asId, type OrganisationId } from "../../kit/id.ts";
+import type { Pull, PullState } from "./types.ts";
+
+/** Who works on a pull, and until when nobody else may. */
+export interface Hold {
+  readonly worker: string;
+  readonly until: Date;
+}
+
+type PullRow = Selectable<DB["model_pulls"]>;
+
+const toPull = (row: PullRow): Pull => ({
+  organisationId: asId(row.organisation_id),
+  name: row.name,
+  // The table's check allows these four only.
+  state: row.state as PullState,
+  doneBytes: Number(row.done_bytes),
+  totalBytes: row.total_bytes === null ? null : Number(row.total_bytes),
+  detail: row.detail,
+  askedBy: row.asked_by,
+});
+
+export function openPullStore(all: Kysely<DB>) {
+  const db = all.$pickTables<"model_pulls">();
+  return {
+    selectPulls: async (organisationId: OrganisationId): Promise<Pull[]> => {
+      const rows = await db
+        .selectFrom("model_pulls")
+        .selectAll()
+        .where("organisation_id", "=", organisationId)
+        .orderBy("asked_at", "desc")
+        .orderBy("name")
+        .execute();
+      return rows.map(toPull);
+    },
+
+    /** Locked until the transaction ends. */
+    selectForChange: async (
+      organisationId: OrganisationId,
+      name: string,
+    ): Promise<Pull | undefined> => {
+      const row = await db
+        .selectFrom("model_pulls")
+        .selectAll()
+        .where("organisation_id", "=", organisationId)
+        .where("name", "=", name)
+        .forUpdate()
+        .executeTakeFirst();
+      return row && toPull(row);
+    },
+
+    /** False when one came first. */
+    insertQueued: async (
+      organisationId: OrganisationId,
+      name: string,
+      askedBy: string,
+      at: Date,
+    ): Promise<boolean> => {
+      const { numInsertedOrUpdatedRows } = await db
+        .insertInto("model_pulls")
+        .values({
+          organisation_id: organisationId,
+          name,
+          state: "queued",
+          asked_by: askedBy,
+          asked_at: at,
+        })
+        .onConflict((conflict) => conflict.doNothing())
+        .executeTakeFirst();
+      return numInsertedOrUpdatedRows === 1n;
+    },
+
+    updateQueued: async (
+      organisationId: OrganisationId,
+      name: string,
+      askedBy: string,
+      at: Date,
+    ): Promise<void> => {
+      await db
+        .updateTable("model_pulls")
+        .set({ state: "queued", detail: "", asked_by: askedBy, asked_at: at })
+        .where("organisation_id", "=", organisationId)
+        .where("name", "=", name)
+        .execute();
+    },
+
+    /** The oldest one that waits, or whose worker has not been heard of in time; it is the worker's from now on. */
+    takeNext: async ({ worker, until }: Hold, at: Date): Promise<Pull | undefined> => {
+      const { rows } = await sql<PullRow>`
+        update model_pulls set state = 'running', taken_by = ${worker}, taken_until = ${until}
+        where (organisation_id, name) = (
+          select organisation_id, name from model_pulls
+          where state = 'queued' or (state = 'running' and taken_until < ${at})
+          order by asked_at limit 1 for update skip locked)
+        returning *`.execute(db);
+      return rows[0] && toPull(rows[0]);
+    },
+
+    /** False when it is no longer this worker's. */
+    updateHeld: async (pull: Pull, { worker, until }: Hold): Promise<boolean> => {
+      const { numUpdatedRows } = await db
+        .updateTable("model_pulls")
+        .set({
+          state: pull.state,
+          done_bytes: pull.doneBytes,
+          total_bytes: pull.totalBytes,
+          detail: pull.detail,
+          taken_until: until,
+        })
+        .where("organisation_id", "=", pull.organisationId)
+        .where("name", "=", pull.name)
+        .where("state", "=", "running")
+        .where("taken_by", "=", worker)
+        .executeTakeFirst();
+      return numUpdatedRows === 1n;
+    },
+  };
+}

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { openFactReader } from "../../billing/ledger/fact-reader.ts";
 import { openLedger } from "../../billing/ledger/posting.fixture.ts";
 import type { Fact } from "../../billing/metering/types.ts";
-import { createPriceService, readPriceTerms } from "../../billing/prices/service.ts";
+import { readPriceTerms } from "../../billing/prices/service.ts";
 import {
   FACT_AT,
   fakeJournal,
@@ -11,62 +11,36 @@ import {
   type Tenant,
 } from "../../billing/tenant.fixture.ts";
 import { openTestDatabase, type TestDatabase } from "../../db/test-database.ts";
-import { openAsk, someone } from "../../http/ask.fixture.ts";
-import { manualClock, systemDice } from "../../kit/clock.ts";
-import { parseDecimal } from "../../kit/money.ts";
-import { reportRoutes } from "./routes.ts";
-import { createReportService } from "./service.ts";
-import { Overview, RequestDetail, RequestPage, Usage } from "./types.ts";
+import { someone } from "../../http/ask.fixture.ts";
+import { DAY, openStage, query } from "./stage.fixture.ts";
+import type { RequestPage } from "./types.ts";
 
+type Stage = ReturnType<typeof openStage>;
 let database: TestDatabase;
-let tenant: Tenant;
-let stranger: Tenant;
 let ledger: ReturnType<typeof openLedger>;
-let ask: ReturnType<typeof openAsk>;
-/** 10:17:20; the tenant's facts began at 10:15:30.5. */
-const clock = manualClock(Date.parse("2026-11-24T10:17:20Z"));
-const DAY = { from: "2026-11-24T00:00:00Z", to: "2026-11-25T00:00:00Z" };
-
-const wire = () =>
-  openAsk(
-    reportRoutes(
-      createReportService({
-        inTransaction: ledger.deps.inTransaction,
-        clock,
-        facts: openFactReader(database.db),
-        priceTerms: readPriceTerms,
-      }),
-    ),
-  );
+let stage: Stage;
+/** Each test looks at a tenant of its own, so that none sees another's facts. */
+let tenant: Tenant;
+let me: ReturnType<Stage["asReader"]>;
+let stranger: Tenant;
 
 beforeAll(async () => {
   database = await openTestDatabase();
-  [tenant, stranger] = [await seedTenant(database), await seedTenant(database, "stranger")];
   ledger = openLedger(database, readPriceTerms);
-  ask = wire();
+  stage = openStage({
+    inTransaction: ledger.deps.inTransaction,
+    facts: openFactReader(database.db),
+    priceTerms: readPriceTerms,
+  });
+  stranger = await seedTenant(database, "stranger");
+  await useTenant("acme");
 });
 afterAll(() => database.close());
 
 const post = (...facts: readonly Fact[]) => ledger.post(fakeJournal(), facts);
-const query = (values: Readonly<Record<string, string | number>>) =>
-  `?${new URLSearchParams(Object.entries(values).map(([name, value]) => [name, String(value)]))}`;
-const reader = (whose: Tenant) => someone(whose.organisationId, ["usage.read", "requests.read"]);
-const get = async (path: string, whose = tenant) => {
-  const { status, body } = await ask("GET", path, { as: reader(whose) });
-  expect([status, body]).toEqual([200, expect.anything()]);
-  return body;
-};
-const overview = async (minutes: number) =>
-  Overview.parse(await get(`/overview?minutes=${minutes}`));
-const usage = async (values: Readonly<Record<string, string>>) =>
-  Usage.parse(await get(`/usage${query({ ...DAY, ...values })}`));
-const requests = async (values: Readonly<Record<string, string | number>> = {}, whose = tenant) =>
-  RequestPage.parse(await get(`/requests${query(values)}`, whose));
-const request = async (id: string) => RequestDetail.parse(await get(`/requests/${id}`));
-
-/** Each test looks at a tenant of its own, so that none sees another's facts. */
 const useTenant = async (name: string) => {
   tenant = await seedTenant(database, name);
+  me = stage.asReader(tenant.organisationId);
   return tenant;
 };
 
@@ -76,9 +50,9 @@ test.each([
   ["/requests", "requests.read"],
   ["/requests/req_1", "requests.read"],
 ] as const)("401 and 403: %s needs a credential and %s", async (path, permission) => {
-  expect(await ask("GET", path)).toMatchObject({ status: 401 });
+  expect(await stage.ask("GET", path)).toMatchObject({ status: 401 });
   const as = someone(tenant.organisationId, ["keys.read"]);
-  const refused = await ask("GET", path, { as });
+  const refused = await stage.ask("GET", path, { as });
   expect(refused).toMatchObject({ status: 403, body: { error: { code: "permission.denied" } } });
   expect(JSON.stringify(refused.body)).toContain(permission);
 });
@@ -93,7 +67,7 @@ describe("overview", () => {
       fact({ startedAtMs: FACT_AT - 60_000 }),
     );
     const sums = { failures: 0, inputTokens: 1_000, outputTokens: 200, amount: "0.003875" };
-    expect(await overview(3)).toEqual({
+    expect(await me.overview(3)).toEqual({
       asOf: "2026-11-24T10:17:20.000Z",
       series: [
         {
@@ -126,15 +100,15 @@ describe("overview", () => {
 
   test("200: an organisation without a request has empty figures, not an error", async () => {
     await useTenant("quiet");
-    expect(await overview(60)).toMatchObject({
+    expect(await me.overview(60)).toMatchObject({
       series: [],
       totals: { requests: 0, amount: "0" },
       firstByteP50Ms: null,
     });
   });
 
-  test.each(["0", "1441", "1.5", "an hour", ""])("400: minutes=%p", async (minutes) => {
-    expect(await ask("GET", `/overview?minutes=${minutes}`, { as: reader(tenant) })).toMatchObject({
+  test.each(["0", "1441", "1.5", "an hour", ""])("400: minutes=%j", async (minutes) => {
+    expect(await me.get(`/overview?minutes=${minutes}`)).toMatchObject({
       status: 400,
       body: { error: { code: "request.invalid", field: "minutes" } },
     });
@@ -165,7 +139,7 @@ describe("usage", () => {
       fact({ modelVersionRef: second.ref }),
       fact({ modelVersionRef: 9_999, quantities: [reported("output_tokens", 10_000n)] }),
     );
-    const { rows, total } = await usage({ groupBy: "model" });
+    const { rows, total } = await me.usage({ groupBy: "model" });
     expect(
       rows.map(({ group, label, requests, amount }) => [group, label, requests, amount]),
     ).toEqual([
@@ -188,7 +162,7 @@ describe("usage", () => {
     await database.pool.query("update keys set revoked_at = now() where id = $1", [keyId]);
     await database.pool.query("update engines set removed_at = now() where id = $1", [engineId]);
     const group = async (groupBy: string) => {
-      const [row] = (await usage({ groupBy })).rows;
+      const [row] = (await me.usage({ groupBy })).rows;
       return [row?.group, row?.label];
     };
     expect(await group("key")).toEqual([keyId, "names key"]);
@@ -203,7 +177,7 @@ describe("usage", () => {
       fact({ startedAtMs: Date.parse("2026-11-24T01:00:00Z"), quantities: [] }),
     );
     const days = async (timeZone: string) =>
-      (await usage({ groupBy: "day", timeZone })).rows.map(({ group, label }) => [group, label]);
+      (await me.usage({ groupBy: "day", timeZone })).rows.map(({ group, label }) => [group, label]);
     expect(await days("UTC")).toEqual([["2026-11-24", "2026-11-24"]]);
     expect(await days("Europe/Berlin")).toEqual([
       ["2026-11-24", "2026-11-24"],
@@ -221,7 +195,7 @@ describe("usage", () => {
     ["zone", { ...DAY, zone: "here" }],
   ])("400: %s in %j", async (field, values) => {
     const path = `/usage${query(values)}`;
-    expect(await ask("GET", path, { as: reader(tenant) })).toMatchObject({
+    expect(await me.get(path)).toMatchObject({
       status: 400,
       body: { error: { code: "request.invalid", field } },
     });
@@ -234,7 +208,7 @@ describe("requests", () => {
     const quantities = [...fact().quantities, reported("reasoning_tokens", 50n)];
     const asked = fact({ quantities });
     await post(asked);
-    expect(await requests()).toEqual({
+    expect(await me.requests()).toEqual({
       items: [
         {
           requestId: asked.requestId,
@@ -273,7 +247,7 @@ describe("requests", () => {
     const seen: string[] = [];
     let next: string | null = null;
     do {
-      const page: RequestPage = await requests({
+      const page: RequestPage = await me.requests({
         limit: 2,
         ...(next === null ? {} : { cursor: next }),
       });
@@ -292,8 +266,8 @@ describe("requests", () => {
       fact({ status: "cut", keyRef: 9_999, modelVersionRef: 9_999 }),
     );
     const count = async (values: Readonly<Record<string, string>>) =>
-      (await requests(values)).items.length;
-    expect(await count({ status: "failures" })).toBe((await overview(60)).totals.failures);
+      (await me.requests(values)).items.length;
+    expect(await count({ status: "failures" })).toBe((await me.overview(60)).totals.failures);
     expect(await count({ status: "failures" })).toBe(2);
     expect(await count({ status: "caller_left" })).toBe(1);
     expect(await count({ keyId, projectId, engineId, model: "filters-model" })).toBe(3);
@@ -306,7 +280,7 @@ describe("requests", () => {
   test("200: nobody sees another organisation's requests", async () => {
     const { fact } = await useTenant("mine");
     await post(fact());
-    expect((await requests({}, stranger)).items).toEqual([]);
+    expect((await stage.asReader(stranger.organisationId).requests()).items).toEqual([]);
   });
 
   test.each([
@@ -323,7 +297,7 @@ describe("requests", () => {
     ["key", { key: "key_1" }],
   ])("400: %s in %j", async (field, values) => {
     const path = `/requests${query(values)}`;
-    expect(await ask("GET", path, { as: reader(tenant) })).toMatchObject({
+    expect(await me.get(path)).toMatchObject({
       status: 400,
       body: { error: { code: "request.invalid", field } },
     });
@@ -337,117 +311,13 @@ describe("requests", () => {
       engineId,
       model: "stranger-model",
     })) {
-      const asked = await ask("GET", `/requests${query({ [field]: value })}`, {
-        as: reader(tenant),
-      });
+      const asked = await me.get(`/requests${query({ [field]: value })}`);
       expect(asked).toMatchObject({ status: 400, body: { error: { field } } });
     }
   });
 
   test("200: a cursor beyond what the database counts is just a place after which there is nothing", async () => {
     const cursor = `0000000000000.gw_${"0".repeat(26)}.9999999999.9999999999.9999999999`;
-    expect((await requests({ cursor })).items).toEqual([]);
-  });
-});
-
-describe("one request", () => {
-  test("200: attempts in order; the lines of each sum to its amount, and its place in the ledger is there", async () => {
-    const { fact } = await useTenant("detail");
-    const { requestId } = fact();
-    const journal = fakeJournal();
-    await ledger.post(journal, [
-      fact({ requestId, status: "failed", firstByteMs: -1, quantities: [], engineRef: 0 }),
-      fact({
-        requestId,
-        attempt: 2,
-        attemptKind: "fallback",
-        quantities: [
-          ...fact().quantities,
-          { meter: "reasoning_tokens", amount: 7n, source: "counted" },
-        ],
-      }),
-    ]);
-    const { attempts } = await request(requestId);
-    const [first, second] = attempts;
-    expect(first).toMatchObject({
-      attempt: 1,
-      engine: "",
-      firstByteMs: null,
-      amount: "0",
-      priceLines: [],
-    });
-    expect(second?.priceLines).toEqual([
-      { meter: "input_tokens", quantity: 500, perMillion: "2.5", amount: "0.00125" },
-      { meter: "cached_input_tokens", quantity: 500, perMillion: "1.25", amount: "0.000625" },
-      { meter: "output_tokens", quantity: 200, perMillion: "10", amount: "0.002" },
-      { meter: "reasoning_tokens", quantity: 7, perMillion: "10", amount: "0.00007" },
-    ]);
-    const sum = second?.priceLines.reduce(
-      (pico, line) => pico + (parseDecimal(line.amount) ?? 0n),
-      0n,
-    );
-    expect(sum).toBe(parseDecimal(second?.amount ?? "") ?? -1n);
-    expect(second).toMatchObject({
-      attemptKind: "fallback",
-      upstreamRequestId: "up-1",
-      posting: { gateway: journal.gateway, lane: 0, sequence: 1, index: 1 },
-    });
-    expect(second?.quantities.at(-1)).toEqual({
-      meter: "reasoning_tokens",
-      amount: 7,
-      source: "counted",
-    });
-    expect(second?.posting.segmentDigest).toMatch(/^[0-9a-f]{64}$/);
-  });
-
-  test("200: a later price changes nothing of what was rated before", async () => {
-    const { fact, organisationId, keyId, priceId } = await useTenant("repriced");
-    const asked = fact();
-    await post(asked);
-    const prices = createPriceService({
-      inTransaction: ledger.deps.inTransaction,
-      audit: async () => {},
-      markSnapshotDirty: async () => {},
-      clock,
-      dice: systemDice,
-    });
-    await prices.create(someone(organisationId, [], { keyId: keyId as never }), {
-      model: "repriced-model",
-      effectiveFrom: "2026-12-01T00:00:00Z",
-      perMillion: { input_tokens: "99" },
-      source: "",
-    });
-    const [attempt] = (await request(asked.requestId)).attempts;
-    expect([attempt?.amount, attempt?.priceVersionId]).toEqual(["0.003875", priceId]);
-  });
-
-  test("500: an amount that its price cannot explain is not shown as if it could", async () => {
-    const { fact } = await useTenant("broken");
-    const asked = fact();
-    await post(asked);
-    await database.pool.query(
-      "update facts set amount_pico = amount_pico + 1 where request_id = $1",
-      [asked.requestId],
-    );
-    const path = `/requests/${asked.requestId}`;
-    expect(await ask("GET", path, { as: reader(tenant) })).toMatchObject({
-      status: 500,
-      body: { error: { code: "internal" } },
-    });
-  });
-
-  test("404: an unknown request, and one of another organisation, which is not found, not forbidden", async () => {
-    const { fact } = await useTenant("found");
-    const asked = fact();
-    await post(asked);
-    for (const [path, as] of [
-      ["/requests/req_none", reader(tenant)],
-      [`/requests/${asked.requestId}`, reader(stranger)],
-    ] as const) {
-      expect(await ask("GET", path, { as })).toMatchObject({
-        status: 404,
-        body: { error: { code: "entity.not_found" } },
-      });
-    }
+    expect((await me.requests({ cursor })).items).toEqual([]);
   });
 });

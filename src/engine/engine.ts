@@ -77,6 +77,7 @@ function routesOf(site: Site): Readonly<Record<string, Readonly<Record<string, A
     },
     "/v1/models": { GET: () => Response.json(toModelList(index.list(), index.changedAtS)) },
     "/healthz": { GET: () => new Response("ok\n") },
+    "/readyz": { GET: () => new Response("ok\n") },
     "/metrics": {
       GET: () =>
         new Response(metricsText(site), {

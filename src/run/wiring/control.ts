@@ -95,7 +95,7 @@ export const startControl: StartRole = async (config: Config, log: Log) => {
   const services = createServices(foundation, config, gateways);
   const probes = createProbes(foundation, openMetrics(), services.sessions.authenticate, config);
   const publisher = await openSnapshots(foundation, config, probes);
-  closers.defer("publisher", publisher.close);
+  closers.defer("publisher", () => publisher.close());
   probes.watch(publisher);
   const giver = await openLeaseGiver(
     { ...foundation, limitOf: createLimits(publisher.rows) },

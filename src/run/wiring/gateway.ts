@@ -106,6 +106,14 @@ function observeState(metrics: Metrics, holder: SnapshotHolder, uplink: GatewayU
   });
 }
 
+/** Control sends its newest at once; a gateway without any would refuse its first callers. */
+function firstSnapshot(holder: SnapshotHolder): Promise<unknown> {
+  const swapped = new Promise<void>((resolve) => holder.onSwap(() => resolve()));
+  return holder.current() === undefined
+    ? Promise.race([swapped, Bun.sleep(CONTROL_WAIT_MS)])
+    : Promise.resolve();
+}
+
 /** Opens what lies on this gateway's disk, and the uplink above it. */
 async function openGround(config: Config, keys: Keys, log: Log) {
   const folder = join(config.dataDir, "gateways", String(config.INTERTIE_SLOT));
@@ -140,7 +148,7 @@ async function openGround(config: Config, keys: Keys, log: Log) {
       productVersion: packageJson.version,
     },
     journal,
-    offer: holder.offer,
+    offer: (manifest) => holder.offer(manifest),
     saveEpoch: (epoch) => Promise.resolve(identity.save(epoch)),
     clock,
     dice,
@@ -162,7 +170,9 @@ export const startGateway: StartRole = async (config, log) => {
   const lines = openLines((text) => void process.stdout.write(text));
   closers.defer("access log", () => lines.close());
   observeState(metrics, holder, uplink);
-  if (!(await uplink.opened(CONTROL_WAIT_MS))) log.warn("gateway.without_control", { gateway });
+  const connected = await uplink.opened(CONTROL_WAIT_MS);
+  if (!connected) log.warn("gateway.without_control", { gateway });
+  else await firstSnapshot(holder);
   const server = openGateway(
     {
       snapshot: () => holder.current(),

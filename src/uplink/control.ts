@@ -96,7 +96,8 @@ class ControlUplink implements Uplink {
   readonly #heartbeatMs: number;
   readonly #beat: ReturnType<typeof setInterval>;
   readonly #runs: Readonly<Record<string, Run>>;
-  #opening: Promise<unknown> = Promise.resolve();
+  /** A gateway's sessions begin one after the other, so that of two the one with the higher epoch stays. */
+  readonly #opening = new Map<string, Promise<unknown>>();
   #closed = false;
 
   constructor(deps: UplinkDeps) {
@@ -166,12 +167,15 @@ class ControlUplink implements Uplink {
     const body = parseJson(await readBody(request, SESSION_BYTES_MAX, SESSION_WITHIN_MS));
     judgeVersion(parseWith(SessionVersion, body, "body").uplinkVersion, this.#versions());
     const asked = parseWith(SessionRequest, body, "body");
-    const opened = this.#opening.then(() => this.#open(gateway, asked));
-    this.#opening = opened.catch(() => {});
+    const before = this.#opening.get(gateway) ?? Promise.resolve();
+    const opened = before.then(() => this.#open(gateway, asked));
+    const settled = opened.catch(() => undefined);
+    this.#opening.set(gateway, settled);
+    await settled;
+    if (this.#opening.get(gateway) === settled) this.#opening.delete(gateway);
     return jsonResponse(200, await opened);
   }
 
-  /** One after the other, so that of two the one with the higher epoch stays. */
   async #open(gateway: string, asked: SessionRequest): Promise<SessionResponse> {
     const { gateways, segments, leases, terms, log } = this.#deps;
     // What the session before still asks of the giver must not come after the new one's beginning.

@@ -49,6 +49,8 @@ export interface UplinkStatus {
   readonly pendingSegments: number;
   /** Control refused the journal's lane: an operator has to look. */
   readonly laneStopped: boolean;
+  /** Other gateways of the cell that hear our load. */
+  readonly peers: number;
 }
 
 export interface GatewayUplink {
@@ -100,6 +102,7 @@ class HttpUplink implements GatewayUplink {
     epoch: this.#epoch,
     pendingSegments: this.#deps.journal.pending().length,
     laneStopped: this.#segments.stopped,
+    peers: this.#channels.load.peers,
   });
 
   start(): void {
@@ -198,7 +201,7 @@ class HttpUplink implements GatewayUplink {
     const { leases, load } = this.#channels;
     if (message.type === "manifest") this.#takeManifest(message.manifest, session);
     else if (message.type === "recall") leases.recalled(message.resources);
-    else if (message.type === "peers") load.peers(message.count);
+    else if (message.type === "peers") load.setPeers(message.count);
     else if (message.type === "feed") load.received(message.delta);
   }
 }

@@ -9,7 +9,8 @@ import { PATHS, toWire } from "../types.ts";
 export interface LoadChannel extends LoadFeed {
   begin(session: GatewaySession): void;
   /** How many others listen; nothing is sent to nobody. */
-  peers(count: number): void;
+  setPeers(count: number): void;
+  readonly peers: number;
   received(delta: LoadDelta): void;
 }
 
@@ -19,7 +20,7 @@ class HttpLoad implements LoadChannel {
   readonly #deps: Pick<ChannelDeps, "client" | "log">;
   readonly #listeners = new Set<(delta: LoadDelta) => void>();
   #session: GatewaySession | undefined;
-  #peers = 0;
+  peers = 0;
   #waiting: LoadDelta | undefined;
   #busy = false;
 
@@ -29,10 +30,13 @@ class HttpLoad implements LoadChannel {
 
   begin(session: GatewaySession): void {
     this.#session = session;
-    this.#peers = 0;
+    this.peers = 0;
   }
 
-  peers = (count: number) => void (this.#peers = count);
+  setPeers(count: number): void {
+    this.peers = count;
+    this.#deps.log.debug("uplink.peers", { count });
+  }
 
   received(delta: LoadDelta): void {
     for (const listener of this.#listeners) listener(delta);
@@ -44,7 +48,7 @@ class HttpLoad implements LoadChannel {
   }
 
   publish(delta: LoadDelta): void {
-    if (this.#peers === 0) return;
+    if (this.peers === 0) return;
     this.#waiting = delta;
     if (!this.#busy) void this.#send();
   }

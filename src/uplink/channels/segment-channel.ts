@@ -93,6 +93,7 @@ class HttpSegments implements SegmentChannel {
       // It vouches for what was sent and, by the chain of digests, for all before; not for what came after.
       if (committed < sequence) throw new Error(`control answered ${committed} to ${sequence}`);
       await this.#journal.committed(sequence);
+      this.#deps.log.debug("uplink.shipped", { lane, sequence });
       this.#gone.ring();
       return true;
     } catch (error) {

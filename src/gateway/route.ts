@@ -7,6 +7,12 @@ import type { LoadLedger } from "../zones/routing/load.state.ts";
 import { rankEngines } from "../zones/routing/rules.ts";
 import type { Plan, Target } from "./types.ts";
 
+/** Prices go by the calendar, loads by a clock that never goes back. */
+export interface Instant {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
 function targetsOf(
   snapshot: SnapshotReader,
   model: SnapshotModel,
@@ -34,7 +40,7 @@ export function route(
   tenant: SnapshotTenant,
   name: string,
   load: LoadLedger,
-  nowMs: number,
+  now: Instant,
   dice: () => number,
 ): ({ ok: true } & Plan) | Refusal {
   const { organisationId } = tenant;
@@ -46,14 +52,14 @@ export function route(
       { field: "model" },
     );
   }
-  const price = snapshot.priceAt(organisationId, name, nowMs);
+  const price = snapshot.priceAt(organisationId, name, now.wallMs);
   if (price === undefined) {
     return refuse("model.unpriced", `The model \`${name}\` has no price, so it is not served.`, {
       field: "model",
       hint: "Set one with `intertie prices set`, or in the console under Prices.",
     });
   }
-  const targets = targetsOf(snapshot, model, load, nowMs, dice);
+  const targets = targetsOf(snapshot, model, load, now.monotonicMs, dice);
   if (targets.length === 0)
     return refuse("model.no_deployment", `The model \`${name}\` is served by no enabled upstream.`);
   return { ok: true, model, price, targets };

@@ -88,13 +88,20 @@ export function openPullStore(all: Kysely<DB>) {
         .execute();
     },
 
-    /** The oldest one that waits, or whose worker has not been heard of in time; it is the worker's from now on. */
+    /**
+     * The oldest one that waits, or whose worker has not been heard of in time; it is the worker's from now on.
+     * One file is fetched by one worker at a time, whoever asked for it, so takers go one after the other.
+     */
     takeNext: async ({ worker, until }: Hold, at: Date): Promise<Pull | undefined> => {
+      await sql`select pg_advisory_xact_lock(hashtext('model_pulls'))`.execute(db);
       const { rows } = await sql<PullRow>`
         update model_pulls set state = 'running', taken_by = ${worker}, taken_until = ${until}
         where (organisation_id, name) = (
-          select organisation_id, name from model_pulls
-          where state = 'queued' or (state = 'running' and taken_until < ${at})
+          select organisation_id, name from model_pulls wanted
+          where (state = 'queued' or (state = 'running' and taken_until < ${at}))
+            and not exists (
+              select from model_pulls busy where busy.name = wanted.name
+                and busy.state = 'running' and busy.taken_until >= ${at})
           order by asked_at limit 1 for update skip locked)
         returning *`.execute(db);
       return rows[0] && toPull(rows[0]);

@@ -176,8 +176,7 @@ const wholeMinutes = (fromMs: number, toMs: number) => ({
 
 interface WindowRow extends SumRow {
   readonly minute: Date | null;
-  readonly p50: number | null;
-  readonly p95: number | null;
+  readonly ranks: readonly [p50: number, p95: number] | null;
 }
 
 /** Sums come from the minutes, which are few; only percentiles need the facts, and of them one column. */
@@ -194,23 +193,21 @@ async function window(
       where organisation_ref = ${organisation} and minute >= ${from} and minute < ${to}
       group by grouping sets ((minute), ())
     ), waits as (
-      select date_trunc('minute', started_at, 'UTC') as minute, first_byte_ms from facts
+      select date_bin('1 minute', started_at, 'epoch'::timestamptz) as minute, first_byte_ms from facts
       where organisation_ref = ${organisation} and started_at >= ${from} and started_at < ${to}
         and first_byte_ms >= 0
-    ), ranks as (
-      select minute,
-        percentile_disc(0.5) within group (order by first_byte_ms) as p50,
-        percentile_disc(0.95) within group (order by first_byte_ms) as p95
+    ), ranked as (
+      select minute, percentile_disc(array[0.5, 0.95]) within group (order by first_byte_ms) as ranks
       from waits group by grouping sets ((minute), ())
     )
-    select sums.*, ranks.p50, ranks.p95 from sums
-    left join ranks on ranks.minute is not distinct from sums.minute
+    select sums.*, ranked.ranks from sums
+    left join ranked on ranked.minute is not distinct from sums.minute
     order by sums.minute nulls first`.execute(db);
   return rows.map((row) => ({
     ...toSums(row),
     minuteMs: row.minute?.getTime() ?? null,
-    firstByteP50Ms: row.p50,
-    firstByteP95Ms: row.p95,
+    firstByteP50Ms: row.ranks?.[0] ?? null,
+    firstByteP95Ms: row.ranks?.[1] ?? null,
   }));
 }
 

@@ -32,8 +32,10 @@ const isSignedOut = (error: unknown) => error instanceof ApiFault && error.statu
 
 export const queryClient: QueryClient = new QueryClient({
   queryCache: new QueryCache({
-    onError: (error) => {
-      if (!isSignedOut(error) || router.state.location.pathname === "/sign-in") return;
+    onError: (error, { queryKey }) => {
+      // The session's own refusal is answered where it is asked (beforeLoad); here it would ask again for ever.
+      if (!isSignedOut(error) || queryKey[0] === "/session") return;
+      if (router.state.location.pathname === "/sign-in") return;
       queryClient.removeQueries({ queryKey: ["/session"] });
       void router.invalidate();
     },

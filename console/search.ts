@@ -1,7 +1,7 @@
 // What each page keeps in the URL. A value that is absent or makes no sense is undefined, and the page applies its default;
 // defaults are never written into the URL.
 
-import { USAGE_GROUPS } from "./api.types.ts";
+import { REQUEST_STATUSES, USAGE_GROUPS } from "./api.types.ts";
 
 type Reader<T> = (value: unknown) => T | undefined;
 type Readers = Readonly<Record<string, Reader<unknown>>>;
@@ -42,7 +42,7 @@ export type Range = (typeof RANGES)[number];
 export const searches = {
   overview: searchOf({ minutes: oneOf(WINDOWS_MIN), view: oneOf(["table"]), live: oneOf(["off"]) }),
   requests: searchOf({
-    status: text,
+    status: oneOf(REQUEST_STATUSES),
     model: text,
     keyId: text,
     projectId: text,

@@ -295,6 +295,18 @@ export type ProjectInput = {
 
 export type ProjectList = { readonly items: readonly Project[]; readonly next: string | null };
 
+export type Pull = {
+  readonly name: string;
+  readonly state: "queued" | "running" | "done" | "failed";
+  readonly doneBytes: number;
+  readonly totalBytes: number | null;
+  readonly detail: string;
+};
+
+export type PullInput = { readonly name: string };
+
+export type PullList = { readonly items: readonly Pull[]; readonly next: null };
+
 export type RequestDetail = {
   readonly requestId: string;
   readonly attempts: readonly AttemptDetail[];
@@ -491,6 +503,9 @@ export interface Client {
   /** Make a key; its token is in this answer and nowhere else. Needs the permission `keys.write`. */
   createKey(body: KeyInput, options?: CallOptions): Promise<KeyCreated>;
 
+  /** Fetch a model for the embedded engine; goes on in the background, from where an earlier pull stopped. Needs the permission `models.write`. */
+  createModelPull(body: PullInput, options?: CallOptions): Promise<Pull>;
+
   /** Give a model a price from now on or from a later date. Needs the permission `prices.write`. */
   createPrice(body: PriceInput, options?: CallOptions): Promise<Price>;
 
@@ -532,6 +547,9 @@ export interface Client {
 
   /** The keys of your organisation, newest first, never their secrets. Needs the permission `keys.read`. */
   listKeys(query?: ListKeysQuery, options?: CallOptions): Promise<KeyList>;
+
+  /** How far the pulls of models are, the last asked first. Needs the permission `models.read`. */
+  listModelPulls(options?: CallOptions): Promise<PullList>;
 
   /** The public names, who serves each, and whether it has a price. Needs the permission `models.read`. */
   listModels(options?: CallOptions): Promise<ModelList>;
@@ -602,6 +620,17 @@ export function createClient(connection: Connection): Client {
       ask(
         { method: "POST", path: "/api/v1/keys", body, ...options },
         { key: "object", token: "string" },
+      ),
+    createModelPull: (body, options) =>
+      ask(
+        { method: "POST", path: "/api/v1/models/pulls", body, ...options },
+        {
+          name: "string",
+          state: "string",
+          doneBytes: "number",
+          totalBytes: "any",
+          detail: "string",
+        },
       ),
     createPrice: (body, options) =>
       ask(
@@ -704,6 +733,11 @@ export function createClient(connection: Connection): Client {
     listKeys: (query, options) =>
       ask(
         { method: "GET", path: "/api/v1/keys", query, ...options },
+        { items: "array", next: "any" },
+      ),
+    listModelPulls: (options) =>
+      ask(
+        { method: "GET", path: "/api/v1/models/pulls", ...options },
         { items: "array", next: "any" },
       ),
     listModels: (options) =>

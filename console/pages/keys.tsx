@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, queries } from "../api.ts";
-import type { Key, KeyKind, Project, UsageRow } from "../api.types.ts";
+import type { Key, KeyCreate, Project, UsageRow } from "../api.types.ts";
 import { useChange, useMay } from "../app/access.ts";
 import { addDays, dayOf, instantOf, startOfDay } from "../days.ts";
 import { count, moneyColumn, toPico } from "../format.ts";
@@ -19,7 +19,7 @@ import { Table } from "../ui/table.tsx";
 const route = getRouteApi("/app/keys");
 const LIVE_MS = 10_000;
 const ROLES = ["owner", "operator", "developer", "finance", "auditor"] as const;
-const KINDS: readonly (readonly [KeyKind, string])[] = [
+const KINDS: readonly (readonly [KeyCreate["kind"], string])[] = [
   ["live", "live: calls models"],
   ["test", "test: calls models, counted apart"],
   ["admin", "admin: signs in to this console and the CLI"],
@@ -228,7 +228,7 @@ function limitText({ limits }: Pick<Key, "limits">): string {
 
 function CreateKey({ projects, onClose }: { projects: readonly Project[]; onClose: () => void }) {
   const { timeZone } = useSettings();
-  const [kind, setKind] = useState<KeyKind>("live");
+  const [kind, setKind] = useState<KeyCreate["kind"]>("live");
   const create = useChange({ run: api.createKey, touches: ["/keys"] });
   if (create.data)
     return <NewKey token={create.data.token} name={create.data.key.name} onClose={onClose} />;
@@ -237,7 +237,9 @@ function CreateKey({ projects, onClose }: { projects: readonly Project[]; onClos
     create.mutate({
       name: textOf(fields, "name"),
       kind,
-      ...(kind === "admin" ? { role: textOf(fields, "role") } : { limits: limitsOf(fields) }),
+      ...(kind === "admin"
+        ? { role: ROLES.find((role) => role === textOf(fields, "role")) }
+        : { limits: limitsOf(fields) }),
       ...(textOf(fields, "projectId") ? { projectId: textOf(fields, "projectId") } : {}),
       ...(expires ? { expiresAt: new Date(instantOf(expires, timeZone)).toISOString() } : {}),
     });

@@ -94,7 +94,7 @@ const STANDING = { "in force": "ok", planned: "warn", past: "idle" } as const;
 
 function PriceTable({ rows }: { rows: readonly Dated[] }) {
   const navigate = useNavigate({ from: "/prices" });
-  const perMillion = (meter: string) => (row: Dated) =>
+  const perMillion = (meter: keyof Dated["price"]["perMillion"]) => (row: Dated) =>
     row.price.perMillion[meter] === undefined ? "–" : `$${row.price.perMillion[meter]}`;
   const others = ({ price }: Dated) =>
     Object.entries(price.perMillion)

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useMemo, useState, type ReactNode } from "react";
 import { queries } from "../api.ts";
-import type { RequestRow } from "../api.types.ts";
+import { REQUEST_STATUSES, type RequestRow } from "../api.types.ts";
 import { count, duration, moneyColumn, toPico, when } from "../format.ts";
 import { useSettings } from "../settings.ts";
 import { Answer, Empty } from "../ui/answer.tsx";
@@ -17,16 +17,6 @@ const route = getRouteApi("/app/requests");
 const LIVE_MS = 4_000;
 /** Drawn at first; a button asks for more. */
 const ROWS_SHOWN = 200;
-const STATUSES = [
-  "ok",
-  "failures",
-  "refused_upstream",
-  "failed",
-  "cut",
-  "caller_left",
-  "interrupted",
-];
-
 const columnsOf = (cost: (amountPico: bigint) => string): readonly Column<RequestRow>[] => [
   {
     head: "Time",
@@ -63,17 +53,13 @@ const columnsOf = (cost: (amountPico: bigint) => string): readonly Column<Reques
 ];
 
 export function RequestsPage() {
-  const { find, row: _, rows: __, live, status, ...rest } = route.useSearch();
-  const filter = { ...rest, status: status === "failures" ? undefined : status };
+  const { find, row: _, rows: __, live, ...filter } = route.useSearch();
   const requests = useQuery({
     ...queries.requests(filter),
     refetchInterval: live === "off" ? false : LIVE_MS,
     placeholderData: (old) => old,
   });
-  const rows = useMemo(
-    () => matching(requests.data?.items ?? [], status, find),
-    [requests.data, status, find],
-  );
+  const rows = useMemo(() => matching(requests.data?.items ?? [], find), [requests.data, find]);
   return (
     <Page
       title="Requests"
@@ -179,19 +165,14 @@ function More({ shown, of }: { shown: number; of: number }): ReactNode {
 const rowIdOf = (row: RequestRow) => `${row.requestId}.${row.attempt}`;
 const requestIdOf = (rowId: string) => rowId.split(".")[0] ?? rowId;
 
-function matching(
-  rows: readonly RequestRow[],
-  status: string | undefined,
-  find: string | undefined,
-) {
+function matching(rows: readonly RequestRow[], find: string | undefined) {
   const text = find?.toLowerCase();
   return rows.filter(
     (row) =>
-      (status !== "failures" || row.status !== "ok") &&
-      (text === undefined ||
-        [row.requestId, row.model, row.keyName, row.engine, row.zone, row.project, row.status].some(
-          (value) => value.toLowerCase().includes(text),
-        )),
+      text === undefined ||
+      [row.requestId, row.model, row.keyName, row.engine, row.zone, row.project, row.status].some(
+        (value) => value.toLowerCase().includes(text),
+      ),
   );
 }
 
@@ -227,10 +208,12 @@ function Filters({ rows }: { rows: readonly RequestRow[] }) {
         <span>Outcome</span>
         <select
           value={search.status ?? ""}
-          onChange={(event) => set({ status: event.target.value || undefined })}
+          onChange={({ target }) =>
+            set({ status: REQUEST_STATUSES.find((status) => status === target.value) })
+          }
         >
           <option value="">any</option>
-          {STATUSES.map((status) => (
+          {REQUEST_STATUSES.map((status) => (
             <option key={status} value={status}>
               {status === "failures" ? "all failures" : status.replaceAll("_", " ")}
             </option>

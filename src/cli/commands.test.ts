@@ -130,6 +130,12 @@ async function type(line: readonly string[]) {
   return said;
 }
 
+/** The command line inside a line of shell. */
+function kindOf(shell: string): string {
+  const line = /intertie ([^|<>)"#]+)/.exec(shell)?.[1] ?? "";
+  return parse(COMMANDS, line.trim().split(/\s+/)).kind;
+}
+
 test("every promised command is there, and every command is promised or checked elsewhere", () => {
   const words = COMMANDS.map((command) => command.words).sort();
   expect(words).toEqual([...Object.keys(PROMISED), ...ELSEWHERE].sort());
@@ -177,8 +183,7 @@ test.each(COMMANDS.map((command) => [command.words, command] as const))(
     expect(command.examples.length).toBeGreaterThan(0);
     for (const example of command.examples) {
       expect(help.out).toContain(example);
-      const line = /intertie ([^|<)"]+)/.exec(example)?.[1] ?? "";
-      expect(parse(COMMANDS, line.trim().split(/\s+/)).kind).toBe("command");
+      expect(kindOf(example)).toBe("command");
     }
     const scripts = await Promise.all(
       ["bash", "zsh", "fish"].map((shell) => type(["completion", shell])),
@@ -187,6 +192,16 @@ test.each(COMMANDS.map((command) => [command.words, command] as const))(
       for (const flag of command.flags ?? []) expect(out).toContain(flag.name);
   },
 );
+
+test("what docs/cli.md shows can be typed", () => {
+  const text = readFileSync(join(ROOT, "docs", "cli.md"), "utf8");
+  const blocks = [...text.matchAll(/^```sh\n(.*?)^```/gms)].flatMap((match) =>
+    (match[1] ?? "").split("\n"),
+  );
+  const lines = blocks.filter((line) => line.includes("intertie "));
+  expect(lines.length).toBeGreaterThan(20);
+  for (const line of lines) expect([line, kindOf(line)]).toEqual([line, "command"]);
+});
 
 async function complete(...words: readonly string[]): Promise<readonly string[]> {
   const { out } = await type(["completion", "bash"]);

@@ -212,6 +212,13 @@ function failuresOf(codes: readonly FaultCode[]): Operation["responses"] {
   );
 }
 
+const SUCCESS = {
+  200: "The answer",
+  201: "Made",
+  202: "Taken on; it goes on in the background",
+  204: "Done",
+} as const;
+
 function successOf(route: Route | RawRoute, outputs: Names): Operation["responses"] {
   if ("handle" in route) {
     const schema: JsonSchema =
@@ -222,11 +229,11 @@ function successOf(route: Route | RawRoute, outputs: Names): Operation["response
       200: { description: "The answer as it comes", content: { [route.answers]: { schema } } },
     };
   }
-  if (route.status === 204) return { 204: { description: "Done" } };
+  if (route.status === 204) return { 204: { description: SUCCESS[204] } };
   const schema = refTo(outputs, route.response);
   return {
     [route.status]: {
-      description: route.status === 201 ? "Made" : "The answer",
+      description: SUCCESS[route.status],
       content: { [JSON_TYPE]: { schema } },
     },
   };

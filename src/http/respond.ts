@@ -23,7 +23,8 @@ export function secured(response: Response, requestId: string, withTls: boolean)
   for (const [name, value] of Object.entries(withTls ? WITH_TLS : SECURITY)) {
     if (!response.headers.has(name)) response.headers.set(name, value);
   }
-  response.headers.set("x-request-id", requestId);
+  // A relayed answer keeps the id under which the gateway, and so the ledger, knows it.
+  if (!response.headers.has("x-request-id")) response.headers.set("x-request-id", requestId);
   return response;
 }
 

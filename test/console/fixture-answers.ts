@@ -74,7 +74,7 @@ export function matching(world: World, query: URLSearchParams): Api.RequestRow[]
   const projectName = world.projects.find((one) => one.id === query.get("projectId"))?.name;
   return world.requests.filter(
     (row) =>
-      wanted("status", row.status) &&
+      (query.get("status") === "failures" ? row.httpStatus >= 400 : wanted("status", row.status)) &&
       wanted("model", row.model) &&
       wanted("keyId", row.keyId) &&
       [undefined, row.engine].includes(engineName) &&
@@ -84,11 +84,13 @@ export function matching(world: World, query: URLSearchParams): Api.RequestRow[]
   );
 }
 
+type Meter = Api.AttemptDetail["priceLines"][number]["meter"];
+
 export function detailOf(world: World, requestId: string): Api.RequestDetail | undefined {
   const row = world.requests.find((one) => one.requestId === requestId);
   if (!row) return undefined;
   const [input, output] = rateOf(row.model);
-  const line = (meter: string, quantity: number, rate: bigint) => ({
+  const line = (meter: Meter, quantity: number, rate: bigint) => ({
     meter,
     quantity,
     perMillion: formatDecimal(rate * 1_000_000n),
@@ -180,5 +182,6 @@ export function auditOf(world: World): Api.AuditEntry[] {
     actor: world.keys[4]?.id ?? "key_1",
     action,
     subject: `key_01kb20000000000000000000${index}`,
+    details: {},
   }));
 }

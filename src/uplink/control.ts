@@ -117,9 +117,7 @@ class ControlUplink implements Uplink {
       this.#sessions.broadcast({ type: "manifest", manifest }, this.#now()),
     );
     deps.leases.onRecall((gateway, resources) =>
-      this.#sessions
-        .of(gateway)
-        ?.stream?.put({ type: "recall", resources: [...resources] }, this.#now()),
+      this.#sessions.recall(gateway, resources, this.#now()),
     );
   }
 
@@ -178,8 +176,6 @@ class ControlUplink implements Uplink {
 
   async #open(gateway: string, asked: SessionRequest): Promise<SessionResponse> {
     const { gateways, segments, leases, terms, log } = this.#deps;
-    // What the session before still asks of the giver must not come after the new one's beginning.
-    await this.#sessions.of(gateway)?.exchanges.settled();
     const { cell, address, productVersion, resumes } = asked;
     const epoch = await gateways.open({ gateway, cell, address, productVersion });
     const committed = await segments.committed(gateway);
@@ -189,8 +185,8 @@ class ControlUplink implements Uplink {
     await leases.open({ gateway, epoch, resumes, recoveredUpTo });
     const ask = (request: LeaseRequest) => leases.exchange({ gateway, epoch, ...request });
     const exchanges = new Exchanges(ask, terms.lostMs / 2);
-    const heardAtMs = this.#now();
-    this.#sessions.begin({ gateway, epoch, cell, exchanges, stream: undefined, heardAtMs });
+    const fresh = { stream: undefined, recalls: [], heardAtMs: this.#now() };
+    this.#sessions.begin({ gateway, epoch, cell, exchanges, ...fresh });
     log.info("uplink.session", { gateway, epoch, resumes: resumes ?? undefined, productVersion });
     const { lostMs, shareMs } = terms;
     return { epoch, committed: { ...committed }, heartbeatMs: this.#heartbeatMs, lostMs, shareMs };
@@ -252,7 +248,6 @@ class ControlUplink implements Uplink {
   async #leave(call: Call): Promise<Response> {
     const session = this.#demand(call);
     const { gateway, epoch } = session;
-    await session.exchanges.settled();
     await this.#deps.leases.leave(gateway, epoch);
     await this.#deps.gateways.leave(gateway, epoch);
     this.#sessions.end(session, this.#now());

@@ -1,6 +1,7 @@
 // What waits to go down one gateway's stream: the newest of each thing, never a queue, so a slow reader costs no memory.
 // Invariant: at most one manifest, one peer count, one load delta a peer and one line of recalls wait at any time.
 
+import type { LeaseResource } from "../billing/budgets/types.ts";
 import { toWire, type DownMessage } from "./types.ts";
 
 export interface Outbox {
@@ -17,10 +18,16 @@ const RECALLS_MAX = 10_000;
 const slotOf = (message: DownMessage) =>
   message.type === "feed" ? `feed ${message.delta.gateway}` : message.type;
 
+export function mergeRecalls(
+  waiting: readonly LeaseResource[],
+  more: readonly LeaseResource[],
+): LeaseResource[] {
+  return [...new Set([...waiting, ...more])].slice(0, RECALLS_MAX);
+}
+
 function merge(waiting: DownMessage | undefined, message: DownMessage): DownMessage {
   if (message.type !== "recall" || waiting?.type !== "recall") return message;
-  const resources = [...new Set([...waiting.resources, ...message.resources])];
-  return { type: "recall", resources: resources.slice(0, RECALLS_MAX) };
+  return { type: "recall", resources: mergeRecalls(waiting.resources, message.resources) };
 }
 
 export function openOutbox(): Outbox {

@@ -1,9 +1,10 @@
 // The live sessions as control sees them: one a gateway, the newest; their streams, and the lease exchange that each is at.
 // Invariants: a superseded epoch gets nothing more; an exchange reaches the giver once, however often its answer was lost.
 
-import type { LeaseAnswer } from "../billing/budgets/types.ts";
+import type { LeaseAnswer, LeaseResource } from "../billing/budgets/types.ts";
 import { Fault } from "../kit/fault.ts";
 import type { DownStream } from "./down-stream.ts";
+import { mergeRecalls } from "./outbox.state.ts";
 import type { DownMessage, LeaseRequest } from "./types.ts";
 
 const fenced = (message: string) =>
@@ -33,11 +34,6 @@ export class Exchanges {
     this.#answer = this.#ask(request);
     return this.#answer;
   }
-
-  /** Resolves when no exchange is under way. */
-  async settled(): Promise<void> {
-    await this.#answer?.catch(() => {});
-  }
 }
 
 export interface Session {
@@ -46,6 +42,8 @@ export interface Session {
   readonly cell: string;
   readonly exchanges: Exchanges;
   stream: DownStream | undefined;
+  /** Called back while no stream was open. */
+  recalls: LeaseResource[];
   heardAtMs: number;
 }
 
@@ -77,6 +75,8 @@ export class Sessions {
   attach(session: Session, stream: DownStream, nowMs: number): void {
     session.stream?.close();
     session.stream = stream;
+    if (session.recalls.length > 0)
+      stream.put({ type: "recall", resources: session.recalls.splice(0) }, nowMs);
     this.#tellPeers(session.cell, nowMs);
   }
 
@@ -92,6 +92,12 @@ export class Sessions {
 
   peersOf = ({ gateway, cell }: Session) =>
     this.all().filter((each) => each.gateway !== gateway && each.cell === cell && each.stream);
+
+  recall(gateway: string, resources: readonly LeaseResource[], nowMs: number): void {
+    const session = this.#live.get(gateway);
+    if (session?.stream) session.stream.put({ type: "recall", resources: [...resources] }, nowMs);
+    else if (session) session.recalls = mergeRecalls(session.recalls, resources);
+  }
 
   broadcast(message: DownMessage, nowMs: number): void {
     for (const { stream } of this.#live.values()) stream?.put(message, nowMs);

@@ -9,6 +9,9 @@ export interface TcpProxy {
   readonly url: string;
   /** How many requests of each kind went up, e.g. `POST /uplink/v1/segments`. */
   readonly asked: Map<string, number>;
+  /** From here on nothing passes, in either direction. */
+  cut(): void;
+  mend(): void;
   close(): Promise<void>;
 }
 
@@ -21,7 +24,9 @@ export async function openTcpProxy(
 ): Promise<TcpProxy> {
   const asked = new Map<string, number>();
   const open = new Set<Socket>();
+  const state = { cut: false };
   const relay = (down: Socket) => {
+    if (state.cut) return void down.destroy();
     const up = connect(port, "127.0.0.1");
     const cut = () => {
       down.destroy();
@@ -59,6 +64,11 @@ export async function openTcpProxy(
   return {
     url: `http://127.0.0.1:${own}`,
     asked,
+    cut: () => {
+      state.cut = true;
+      for (const socket of open) socket.destroy();
+    },
+    mend: () => void (state.cut = false),
     close: async () => {
       for (const socket of open) socket.destroy();
       await new Promise((resolve) => server.close(resolve));

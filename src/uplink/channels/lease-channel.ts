@@ -154,19 +154,11 @@ class HttpLeases implements LeaseChannel {
     if (answer && answer.grants.length !== asks.length)
       session.end("an answer without a grant for each ask");
     if (!answer || session.signal.aborted) return this.#refuse(takes);
-    const nowMs = this.#now();
-    this.#standing.answered(answer.sharePpm, sentAtMs, nowMs);
-    this.#deliver(takes, answer.grants, nowMs - sentAtMs);
-    this.#answered.ring();
-  }
-
-  /** Terms began at the giver, at the earliest when we asked. */
-  #deliver(takes: readonly Waiting[], grants: readonly LeaseGrant[], agedMs: number): void {
-    const aged = grants.map((grant) =>
-      grant.termMs === 0 ? grant : { ...grant, termMs: Math.max(1, grant.termMs - agedMs) },
-    );
+    this.#standing.answered(answer.sharePpm, sentAtMs, this.#now());
     let at = 0;
-    for (const { asks, resolve } of takes) resolve(aged.slice(at, (at += asks.length)));
+    for (const { asks: own, resolve } of takes)
+      resolve(answer.grants.slice(at, (at += own.length)));
+    this.#answered.ring();
   }
 
   /** The same bytes until they are answered; undefined when the session ended over it. */

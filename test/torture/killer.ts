@@ -46,17 +46,32 @@ function kill(pid: number): boolean {
   }
 }
 
-/** Resolves after `total` kills; `onKill` hears of each. */
-export async function killAtRandom(
-  stack: Stack,
-  total: number,
-  dice: Dice,
-  onKill: (done: number) => void,
-): Promise<Kills> {
+export interface KillOptions {
+  readonly total: number;
+  readonly dice: Dice;
+  /** How many answers callers have got so far. */
+  readonly answered: () => number;
+  readonly onKill: (done: number) => void;
+}
+
+const WORK_MAX_MS = 10_000;
+const LOOK_MS = 5;
+
+/** Mostly something is at work again before the next kill; sometimes it comes at once and hits what is just starting. */
+async function awaitWork({ dice, answered }: KillOptions): Promise<void> {
+  if (dice.next() < 0.2) return;
+  const until = answered() + 1 + Math.floor(dice.next() * 12);
+  const endMs = performance.now() + WORK_MAX_MS;
+  while (answered() < until && performance.now() < endMs) await Bun.sleep(LOOK_MS);
+  await Bun.sleep(Math.floor(dice.next() * 60));
+}
+
+/** Resolves after `total` kills. */
+export async function killAtRandom(stack: Stack, options: KillOptions): Promise<Kills> {
+  const { total, dice, onKill } = options;
   const counts: Record<Victim, number> = { gateway: 0, control: 0, worker: 0, postgres: 0 };
   for (let done = 0; done < total;) {
-    // Sometimes at once, so that what is just starting dies as well.
-    await Bun.sleep(dice.next() < 0.2 ? 5 : 50 + Math.floor(dice.next() * 500));
+    await awaitWork(options);
     const victim = victimOf(dice);
     const alive = pidsOf(stack, victim).filter((pid) => pid > 0);
     const pid = alive[Math.floor(dice.next() * alive.length)];

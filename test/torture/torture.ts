@@ -96,7 +96,12 @@ async function killStack(options: TortureOptions): Promise<Verdict & { acknowled
       count: CALLERS,
       dice,
     });
-    const { counts } = await killAtRandom(stack, options.kills, dice, options.onKill);
+    const { counts } = await killAtRandom(stack, {
+      total: options.kills,
+      dice,
+      answered: () => callers.acknowledged.size,
+      onKill: options.onKill,
+    });
     options.say(`killed ${JSON.stringify(counts)}; asked ${callers.asked()}`);
     await callers.stop();
     const databaseUrl = stack.state().databaseUrl ?? "";

@@ -60,6 +60,7 @@ export function openTortureUpstream(dice: () => number): TortureUpstream {
     port: 0,
     idleTimeout: 0,
     fetch: async (request) => {
+      if (request.method === "GET") return Response.json({ object: "list", data: [] });
       const id = request.headers.get("x-request-id");
       if (id !== null) arrived.add(id);
       // Only the torture's own callers ask here.

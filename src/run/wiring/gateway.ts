@@ -36,8 +36,8 @@ const Identity = z.object({
 });
 type Identity = z.infer<typeof Identity>;
 
-/** How long a start waits for control before it serves from disk. */
-const CONTROL_WAIT_MS = 3_000;
+/** How long a start without a snapshot on disk waits for control to send one. */
+const CONTROL_WAIT_MS = 20_000;
 const UPSTREAM_HEAD_TIMEOUT_MS = 120_000;
 const GOODBYE_MS = 3_000;
 
@@ -106,12 +106,10 @@ function observeState(metrics: Metrics, holder: SnapshotHolder, uplink: GatewayU
   });
 }
 
-/** Control sends its newest at once; a gateway without any would refuse its first callers. */
-function firstSnapshot(holder: SnapshotHolder): Promise<unknown> {
-  const swapped = new Promise<void>((resolve) => holder.onSwap(() => resolve()));
-  return holder.current() === undefined
-    ? Promise.race([swapped, Bun.sleep(CONTROL_WAIT_MS)])
-    : Promise.resolve();
+/** A gateway without any would refuse its first callers; false when none came. */
+function firstSnapshot(holder: SnapshotHolder): Promise<boolean> {
+  const swapped = new Promise<boolean>((resolve) => holder.onSwap(() => resolve(true)));
+  return Promise.race([swapped, Bun.sleep(CONTROL_WAIT_MS).then(() => false)]);
 }
 
 /** Opens what lies on this gateway's disk, and the uplink above it. */
@@ -170,9 +168,8 @@ export const startGateway: StartRole = async (config, log) => {
   const lines = openLines((text) => void process.stdout.write(text));
   closers.defer("access log", () => lines.close());
   observeState(metrics, holder, uplink);
-  const connected = await uplink.opened(CONTROL_WAIT_MS);
-  if (!connected) log.warn("gateway.without_control", { gateway });
-  else await firstSnapshot(holder);
+  if (holder.current() === undefined && !(await firstSnapshot(holder)))
+    log.warn("gateway.without_snapshot", { gateway });
   const server = openGateway(
     {
       snapshot: () => holder.current(),

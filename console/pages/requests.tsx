@@ -41,13 +41,13 @@ const columnsOf = (cost: (amountPico: bigint) => string): readonly Column<Reques
     head: "Tokens in",
     align: "end",
     wide: "most",
-    cell: (row) => count(row.inputTokens + row.cachedInputTokens),
+    cell: (row) => count(row.inputTokens),
   },
   {
     head: "Tokens out",
     align: "end",
     wide: "most",
-    cell: (row) => count(row.outputTokens + row.reasoningTokens),
+    cell: (row) => count(row.outputTokens),
   },
   { head: "Cost", align: "end", cell: (row) => <Money amount={row.amount} show={cost} /> },
 ];

@@ -69,7 +69,7 @@ export function planAsks(
   });
   const ahead = [...low].flatMap((slice): PlannedAsk[] => {
     const debt = max(0n, -slice.free(nowMs));
-    if (asked.has(slice) || slice.askAtMs > nowMs || (slice.isScarce && debt === 0n)) return [];
+    if (asked.has(slice) || slice.aheadAtMs > nowMs || (slice.isScarce && debt === 0n)) return [];
     const { resource } = slice;
     // Of the size of a request, since the giver judges by it whether the balance is scarce.
     const need = debt > 0n ? debt : slice.typical;

@@ -8,7 +8,7 @@ import type {
   LeaseResource,
   LeaseSource,
 } from "../../billing/budgets/types.ts";
-import { openFakeTime } from "./fake-time.fixture.ts";
+import { openFakeTime } from "../../../test/fakes/time.ts";
 import { openLeaseHolder } from "./holder.ts";
 import type { LeaseRefusal, Need } from "./types.ts";
 

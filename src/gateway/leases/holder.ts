@@ -278,7 +278,7 @@ class Holder implements LeaseHolder {
     slice.receive(grant);
     if (grant.amount > 0n) return;
     const { mode, retryAfterMs } = grant;
-    if (!isWaited) slice.askAtMs = nowMs + PREFETCH_AGAIN_MS;
+    if (!isWaited) slice.aheadAtMs = nowMs + PREFETCH_AGAIN_MS;
     else if (mode === "exhausted") slice.refuse(need, retryAfterMs, nowMs);
     else slice.askAtMs = nowMs + Math.max(1, retryAfterMs);
   }

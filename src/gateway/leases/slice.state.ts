@@ -36,6 +36,8 @@ export class Slice {
   isScarce = false;
   /** Not decided at the giver: not to be asked for before. */
   askAtMs = 0;
+  /** Nothing was left for later: not to be fetched ahead before. */
+  aheadAtMs = 0;
   usedAtMs: number;
   #slots: Slot[] = [];
   #refusedAmount = 0n;

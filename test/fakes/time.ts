@@ -1,8 +1,8 @@
 // For tests: a clock and timers that a test moves by hand, with everything that a moment sets off done before the next moment.
 // Invariant: timers fire in the order of their times, each at its own time.
 
-import type { Timers } from "../../billing/budgets/types.ts";
-import { manualClock, type Clock } from "../../kit/clock.ts";
+import type { Timers } from "../../src/billing/budgets/types.ts";
+import { manualClock, type Clock } from "../../src/kit/clock.ts";
 
 export interface FakeTime {
   readonly clock: Clock;

@@ -63,7 +63,7 @@ async function steps(
     caller.tenant,
     reading.model,
     deps.load,
-    deps.clock.monotonicMs(),
+    { wallMs: exchange.startedAtMs, monotonicMs: exchange.startedAt },
     deps.dice.next,
   );
   if (!plan.ok) return plan;

@@ -10,16 +10,22 @@ import type { Caller } from "./types.ts";
 
 const BEARER = /^bearer +/i;
 
+const ambiguous = (): Refusal =>
+  refuse(
+    "key.ambiguous",
+    "Two credentials were sent: send one, in the authorization header or in x-api-key.",
+  );
+
 /** The one credential that the caller sent: `authorization: Bearer`, `x-api-key` or `api-key`. */
 function credentialOf(headers: Headers): { ok: true; text: string } | Refusal {
   const authorization = headers.get("authorization");
-  const other = headers.get("x-api-key") ?? headers.get("api-key");
-  if (authorization !== null && other !== null) {
-    return refuse(
-      "key.ambiguous",
-      "Two credentials were sent: use either the authorization header or x-api-key.",
-    );
-  }
+  const plain = headers.get("x-api-key");
+  const azure = headers.get("api-key");
+  const other = plain ?? azure;
+  const several = plain !== null && azure !== null;
+  if (several || (authorization !== null && other !== null)) return ambiguous();
+  // A header that was sent twice comes joined by a comma, which no credential holds.
+  if ((authorization ?? other)?.includes(",") === true) return ambiguous();
   if (other !== null) return { ok: true, text: other };
   if (authorization === null || !BEARER.test(authorization)) {
     return refuse("key.missing", "No API key was sent.", {

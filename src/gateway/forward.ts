@@ -3,7 +3,7 @@
 
 import { refuse, type Refusal } from "../kit/fault.ts";
 import { factOf, NOT_ANSWERED, settleAttempt, settleNeeds } from "./settle.ts";
-import type { Attempt, Dispatch, GatewayDeps, Outcome, UpstreamFailure } from "./types.ts";
+import type { Attempt, Dispatch, GatewayDeps, Outcome, Target, UpstreamFailure } from "./types.ts";
 import type { UpstreamAnswer } from "./upstreams/openai/client.ts";
 
 const PATHS = {
@@ -30,8 +30,9 @@ async function tryTarget(
     fact: factOf(dispatch, attempt, NOT_ANSWERED, deps.clock.monotonicMs()),
   });
   deps.load.begin(engine.id);
-  const abort = new AbortController();
   const { signal } = dispatch.request;
+  if (signal.aborted) return leftBefore(attempt);
+  const abort = new AbortController();
   const leave = () => abort.abort();
   signal.addEventListener("abort", leave, { once: true });
   const answer = await deps.upstream.call({
@@ -46,9 +47,20 @@ async function tryTarget(
   return answer.ok ? { ok: true, attempt, answer, abort } : answer;
 }
 
+/** The caller was gone before the upstream was asked. */
+function leftBefore(attempt: Attempt): UpstreamFailure {
+  const { id } = attempt.target.engine;
+  return { ...refuse("internal", "The caller left."), engineId: id, retryable: false };
+}
+
 function toRefusal(failure: UpstreamFailure): Refusal {
   const { code, message, retryAfterSeconds } = failure;
   return refuse(code, message, retryAfterSeconds === undefined ? {} : { retryAfterSeconds });
+}
+
+function tellFailed(deps: GatewayDeps, dispatch: Dispatch, { engine }: Target, code: string): void {
+  deps.load.failed(engine.id, deps.clock.monotonicMs());
+  deps.log.warn("upstream.failed", { requestId: dispatch.id, engine: engine.name, code });
 }
 
 /** The attempt that answered, or the refusal of the last one that did not; all failed ones are settled. */
@@ -67,13 +79,8 @@ export async function forward(deps: GatewayDeps, dispatch: Dispatch): Promise<An
       return result;
     }
     const left = dispatch.request.signal.aborted;
-    if (!left) deps.load.failed(target.engine.id, deps.clock.monotonicMs());
     deps.load.end(target.engine.id);
-    deps.log.warn("upstream.failed", {
-      requestId: dispatch.id,
-      engine: target.engine.name,
-      code: result.code,
-    });
+    if (!left) tellFailed(deps, dispatch, target, result.code);
     last = toRefusal(result);
     const outcome: Outcome = { ...NOT_ANSWERED, status: left ? "caller_left" : "refused_upstream" };
     settleAttempt(deps, dispatch, attempt, outcome);

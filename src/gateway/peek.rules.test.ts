@@ -25,7 +25,7 @@ test("it agrees with JSON.parse on what is valid, whatever the white space", () 
         const peeked = peekJson(body);
         if (!peeked.ok) throw new Error(peeked.message);
         for (const [key, each] of Object.entries(value))
-          expect(valueOf(body, peeked, key)).toEqual(JSON.parse(JSON.stringify(each)));
+          expect(valueOf(peeked, key)).toEqual(JSON.parse(JSON.stringify(each)));
         expect(peeked.fields.size).toBe(Object.keys(value).length);
       },
     ),
@@ -66,6 +66,9 @@ test.each([
   ['{"a":"\u0001"}', "request.json"],
   ['{"a":"\\x"}', "request.json"],
   ['{"a":1,}', "request.json"],
+  ['{"a":[1,00]}', "request.json"],
+  ['{"a":12x}', "request.json"],
+  [`{"a":${"1".repeat(500)}}`, "request.json"],
   ['{"a":1,"a":2}', "request.json_duplicate_key"],
   ['{"a":1,"\\u0061":2}', "request.json_duplicate_key"],
   ['{"__proto__":{}}', "request.json_prototype"],
@@ -73,6 +76,15 @@ test.each([
   [`{"a":${"[".repeat(64)}${"]".repeat(64)}}`, "request.json_depth"],
 ])("%p is refused as %s", (body, code) => {
   expect(codeOf(body)).toBe(code as ReturnType<typeof codeOf>);
+});
+
+test("bytes that are no UTF-8 are refused, wherever they are", () => {
+  const body = bytes('{"a":"xx"}');
+  for (const at of [2, 6, 7]) {
+    const bent = Uint8Array.from(body);
+    bent[at] = 0xff;
+    expect(peekJson(bent)).toMatchObject({ ok: false, code: "request.json" });
+  }
 });
 
 test("64 levels pass", () => {

@@ -2,6 +2,7 @@
 // Invariants: a body that passes parses the same in every JSON library (no duplicate keys, no `__proto__`, depth ≤ 64);
 // positions are byte offsets into the very bytes that go upstream, so that they can be spliced without re-encoding.
 
+import { isUtf8 } from "node:buffer";
 import { refuse, type FaultCode, type Refusal } from "../kit/fault.ts";
 
 export const JSON_DEPTH_MAX = 64;
@@ -14,9 +15,9 @@ export interface Span {
 
 export interface Peeked {
   readonly ok: true;
+  readonly buffer: Buffer;
   /** Offset of the byte after the opening brace. */
   readonly inside: number;
-  readonly empty: boolean;
   readonly fields: ReadonlyMap<string, Span>;
 }
 
@@ -29,6 +30,10 @@ const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
+const ZERO = 0x30;
+const NINE = 0x39;
+/** A number longer than this is refused. */
+const SCALAR_BYTES_MAX = 400;
 const FORBIDDEN = "__proto__";
 
 /** Thrown inside this file only, caught at its one door. */
@@ -42,16 +47,14 @@ class Broken extends Error {
   }
 }
 
-const text = new TextDecoder();
-
 class Scanner {
-  readonly #bytes: Uint8Array;
+  readonly #bytes: Buffer;
   readonly fields = new Map<string, Span>();
   /** Keys and indexes from the top to where the scan is, for error messages. */
   readonly #path: (string | number)[] = [];
   #at = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Buffer) {
     this.#bytes = bytes;
   }
 
@@ -98,7 +101,7 @@ class Scanner {
   #escape(at: number): number {
     const byte = this.#bytes[at];
     if (byte === 0x75) {
-      if (/^[0-9a-fA-F]{4}$/.test(text.decode(this.#bytes.subarray(at + 1, at + 5)))) return at + 5;
+      if (/^[0-9a-fA-F]{4}$/.test(this.#bytes.toString("latin1", at + 1, at + 5))) return at + 5;
     } else if (byte !== undefined && '"\\/bfnrt'.includes(String.fromCharCode(byte))) {
       return at + 1;
     }
@@ -110,7 +113,8 @@ class Scanner {
     const bytes = this.#bytes;
     const start = this.#at;
     let at = start;
-    for (;;) {
+    let digits = true;
+    for (; at - start <= SCALAR_BYTES_MAX; at += 1) {
       const byte = bytes[at];
       const stops =
         byte === undefined ||
@@ -118,27 +122,33 @@ class Scanner {
         byte === CLOSE_BRACE ||
         byte === CLOSE_BRACKET ||
         byte <= 0x20;
-      if (stops || at - start > 400) break;
-      at += 1;
+      if (stops) break;
+      digits &&= byte >= ZERO && byte <= NINE;
     }
-    const word = text.decode(bytes.subarray(start, at));
-    if (word !== "true" && word !== "false" && word !== "null" && !NUMBER.test(word))
-      this.#fail(word === "" ? "a value is missing" : "an unknown value");
     this.#at = at;
+    // Whole numbers, as in long lists of tokens, are known without making a text of them.
+    if (digits && at > start && (bytes[start] !== ZERO || at === start + 1)) return;
+    const word = bytes.toString("latin1", start, at);
+    if (word === "true" || word === "false" || word === "null" || NUMBER.test(word)) return;
+    this.#at = start;
+    this.#fail(word === "" ? "a value is missing" : "an unknown value");
   }
 
   #key(seen: Set<string>): string {
     const start = this.#at;
     const escaped = this.#string();
-    const raw = text.decode(this.#bytes.subarray(start + 1, this.#at - 1));
+    const raw = this.#bytes.toString("utf8", start + 1, this.#at - 1);
     const key = escaped ? String(JSON.parse(`"${raw}"`)) : raw;
-    const field = pathText([...this.#path, key]);
     if (key === FORBIDDEN)
-      throw new Broken("request.json_prototype", `the key ${key} is not allowed`, field);
+      this.#refuse("request.json_prototype", `the key ${key} is not allowed`, key);
     if (seen.has(key))
-      throw new Broken("request.json_duplicate_key", `the key ${key} is there twice`, field);
+      this.#refuse("request.json_duplicate_key", `the key ${key} is there twice`, key);
     seen.add(key);
     return key;
+  }
+
+  #refuse(code: FaultCode, message: string, key: string): never {
+    throw new Broken(code, message, pathText([...this.#path, key]));
   }
 
   #object(depth: number): void {
@@ -205,13 +215,14 @@ class Scanner {
     else this.#array(depth);
   }
 
-  document(): { inside: number; empty: boolean } {
+  /** Answers the offset after the opening brace. */
+  document(): number {
     if (this.#space() !== OPEN_BRACE)
       throw new Broken("request.json", "the body must be a JSON object");
     const inside = this.#at + 1;
     this.#value(1);
     if (this.#space() !== -1) this.#fail("something follows the object");
-    return { inside, empty: this.fields.size === 0 };
+    return inside;
   }
 }
 
@@ -224,24 +235,22 @@ export function pathText(path: readonly (string | number)[]): string {
 }
 
 export function peekJson(bytes: Uint8Array): Peeked | Refusal {
-  const scanner = new Scanner(bytes);
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (!isUtf8(buffer)) return refuse("request.json", "the body is no valid UTF-8");
+  const scanner = new Scanner(buffer);
   try {
-    const { inside, empty } = scanner.document();
-    return { ok: true, inside, empty, fields: scanner.fields };
+    return { ok: true, buffer, inside: scanner.document(), fields: scanner.fields };
   } catch (error) {
     if (!(error instanceof Broken)) throw error;
-    return refuse(
-      error.code,
-      error.message,
-      error.field === undefined ? {} : { field: error.field },
-    );
+    const { code, message, field } = error;
+    return refuse(code, message, field === undefined ? {} : { field });
   }
 }
 
 /** The value of a top-level field, or undefined when it is absent. */
-export function valueOf(bytes: Uint8Array, peeked: Peeked, field: string): unknown {
-  const span = peeked.fields.get(field);
-  return span && JSON.parse(text.decode(bytes.subarray(span.start, span.end)));
+export function valueOf({ buffer, fields }: Peeked, field: string): unknown {
+  const span = fields.get(field);
+  return span && JSON.parse(buffer.toString("utf8", span.start, span.end));
 }
 
 /** Replace the bytes from `start` to `end` by `by`. */

@@ -9,6 +9,8 @@ import type { GatewayLimits, Reading } from "./types.ts";
 const OUTPUT_TOKENS_MAX = 2 ** 31 - 1;
 const CHOICES_MAX = 128;
 const MODEL_CHARACTERS_MAX = 200;
+const OUTPUT_CAPS = ["max_tokens", "max_completion_tokens"] as const;
+const CHOICES = { chat: ["n"], completions: ["n", "best_of"] } as const;
 const utf8 = new TextEncoder();
 
 /** The field without which the endpoint makes no sense, and the bytes its value may begin with. */
@@ -20,33 +22,72 @@ const SUBJECT: Readonly<
   embeddings: { field: "input", begins: '["', kind: "a string or an array" },
 };
 
-type Bytes = { readonly ok: true; readonly bytes: Uint8Array<ArrayBuffer> };
+type Bytes = Uint8Array<ArrayBuffer>;
+
+function joined(parts: readonly Uint8Array[], length: number): Bytes {
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** Counted while it comes, so that an endless body is never held; undefined: it passed the bound and was cancelled. */
+export async function readBounded(
+  body: ReadableStream<Uint8Array>,
+  bytesMax: number,
+  onChunk: () => void = () => {},
+): Promise<Bytes | undefined> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const reader = body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done || value === undefined) return joined(parts, length);
+    onChunk();
+    length += value.length;
+    if (length > bytesMax) {
+      // The other side may go on sending; nobody waits for it.
+      void reader.cancel().catch(() => {});
+      return undefined;
+    }
+    parts.push(value);
+  }
+}
+
+const LATE = Symbol("late");
+
+/** The promise's value, or LATE. One timer and no race: most bodies are there with their head. */
+function within<T>(promise: Promise<T>, ms: number): Promise<T | typeof LATE> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => resolve(LATE), ms);
+    const done = () => clearTimeout(timer);
+    promise.then(resolve, reject).then(done, done);
+  });
+}
+
+function bodyOf(request: Request, bytesMax: number): Promise<Bytes | undefined> {
+  const length = request.headers.get("content-length");
+  if (length === null)
+    return request.body === null
+      ? Promise.resolve(new Uint8Array())
+      : readBounded(request.body, bytesMax);
+  return Number(length) > bytesMax ? Promise.resolve(undefined) : request.bytes();
+}
 
 /** Reads at most `bodyBytesMax` bytes within `bodyTimeoutMs`. */
 export async function readBody(request: Request, limits: GatewayLimits): Promise<Bytes | Refusal> {
-  const tooLarge = refuse(
-    "request.too_large",
-    `The body is larger than ${limits.bodyBytesMax} bytes.`,
-  );
-  if (Number(request.headers.get("content-length") ?? "0") > limits.bodyBytesMax) return tooLarge;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<Refusal>((resolve) => {
-    timer = setTimeout(
-      () => resolve(refuse("request.timeout", "The body did not arrive in time.")),
-      limits.bodyTimeoutMs,
-    );
-  });
+  const { bodyBytesMax, bodyTimeoutMs } = limits;
   try {
-    const whole = request
-      .bytes()
-      .then((bytes): Bytes | Refusal =>
-        bytes.length > limits.bodyBytesMax ? tooLarge : { ok: true, bytes },
-      );
-    return await Promise.race([whole, late]);
+    const bytes = await within(bodyOf(request, bodyBytesMax), bodyTimeoutMs);
+    if (bytes === LATE) return refuse("request.timeout", "The body did not arrive in time.");
+    if (bytes === undefined || bytes.length > bodyBytesMax)
+      return refuse("request.too_large", `The body is larger than ${bodyBytesMax} bytes.`);
+    return bytes;
   } catch {
     return refuse("request.invalid", "The body was cut off.");
-  } finally {
-    clearTimeout(timer);
   }
 }
 
@@ -60,10 +101,10 @@ function isCount(value: unknown, most: number): value is number {
 type Cap = { readonly ok: true; readonly cap: Reading["outputCap"] };
 
 /** The caller's cap on one choice, or a refusal naming the field. */
-function outputCap(bytes: Uint8Array, peeked: Peeked): Cap | Refusal {
+function outputCap(peeked: Peeked): Cap | Refusal {
   let cap: Reading["outputCap"];
-  for (const field of ["max_tokens", "max_completion_tokens"]) {
-    const value = valueOf(bytes, peeked, field);
+  for (const field of OUTPUT_CAPS) {
+    const value = valueOf(peeked, field);
     if (value === undefined || value === null) continue;
     if (!isCount(value, OUTPUT_TOKENS_MAX))
       return invalid(field, `must be a whole number from 1 to ${OUTPUT_TOKENS_MAX}.`);
@@ -81,18 +122,18 @@ function promptsIn(prompt: unknown): number {
 type Choices = { readonly ok: true; readonly choices: number };
 
 /** How many answers the upstream will write. */
-function choicesOf(bytes: Uint8Array, peeked: Peeked, endpoint: Endpoint): Choices | Refusal {
+function choicesOf(peeked: Peeked, endpoint: Endpoint): Choices | Refusal {
   if (endpoint === "embeddings") return { ok: true, choices: 0 };
   let most = 1;
-  for (const field of endpoint === "chat" ? ["n"] : ["n", "best_of"]) {
-    const value = valueOf(bytes, peeked, field) ?? 1;
+  for (const field of CHOICES[endpoint]) {
+    const value = valueOf(peeked, field) ?? 1;
     if (!isCount(value, CHOICES_MAX))
       return invalid(field, `must be a whole number from 1 to ${CHOICES_MAX}.`);
     most = Math.max(most, value);
   }
   const isList =
-    endpoint === "completions" && bytes[peeked.fields.get("prompt")?.start ?? 0] === 0x5b;
-  const prompts = isList ? promptsIn(valueOf(bytes, peeked, "prompt")) : 1;
+    endpoint === "completions" && peeked.buffer[peeked.fields.get("prompt")?.start ?? 0] === 0x5b;
+  const prompts = isList ? promptsIn(valueOf(peeked, "prompt")) : 1;
   return { ok: true, choices: most * prompts };
 }
 
@@ -103,22 +144,33 @@ interface StreamWish {
   readonly edits: readonly Edit[];
 }
 
-/** Usage is always asked for on streams; the edit that does so, when the caller did not. */
-function streamWish(bytes: Uint8Array, peeked: Peeked, endpoint: Endpoint): StreamWish | Refusal {
-  const stream = valueOf(bytes, peeked, "stream") ?? false;
+function streamWish(peeked: Peeked, endpoint: Endpoint): StreamWish | Refusal {
+  const stream = valueOf(peeked, "stream") ?? false;
   if (typeof stream !== "boolean") return invalid("stream", "must be true or false.");
   if (stream && endpoint === "embeddings") return invalid("stream", "is not for embeddings.");
-  const options = valueOf(bytes, peeked, "stream_options") ?? {};
+  const options = valueOf(peeked, "stream_options") ?? {};
   if (typeof options !== "object" || options === null || Array.isArray(options))
     return invalid("stream_options", "must be an object.");
-  const wantsUsage = Reflect.get(options, "include_usage") === true;
-  if (!stream || wantsUsage) return { ok: true, streamed: stream, wantsUsage, edits: [] };
+  const wish = Reflect.get(options, "include_usage") ?? false;
+  if (typeof wish !== "boolean")
+    return invalid("stream_options.include_usage", "must be true or false.");
+  return wishOf(peeked, stream, wish, options);
+}
+
+/** Usage is always asked for on streams; the edit that does so, when the caller did not. */
+function wishOf(
+  peeked: Peeked,
+  streamed: boolean,
+  wantsUsage: boolean,
+  options: object,
+): StreamWish {
+  if (!streamed || wantsUsage) return { ok: true, streamed, wantsUsage, edits: [] };
   const wish = JSON.stringify({ ...options, include_usage: true });
   const span = peeked.fields.get("stream_options");
   const edit = span
     ? { ...span, by: utf8.encode(wish) }
     : { start: peeked.inside, end: peeked.inside, by: utf8.encode(`"stream_options":${wish},`) };
-  return { ok: true, streamed: true, wantsUsage, edits: [edit] };
+  return { ok: true, streamed, wantsUsage, edits: [edit] };
 }
 
 export function readRequest(
@@ -127,7 +179,7 @@ export function readRequest(
 ): ({ ok: true } & Reading) | Refusal {
   const peeked = peekJson(bytes);
   if (!peeked.ok) return peeked;
-  const model = valueOf(bytes, peeked, "model");
+  const model = valueOf(peeked, "model");
   const modelSpan = peeked.fields.get("model");
   if (
     typeof model !== "string" ||
@@ -142,11 +194,11 @@ export function readRequest(
   if (span === undefined || !subject.begins.includes(String.fromCharCode(bytes[span.start] ?? 0))) {
     return invalid(subject.field, `must be ${subject.kind}.`);
   }
-  const cap = outputCap(bytes, peeked);
+  const cap = outputCap(peeked);
   if (!cap.ok) return cap;
-  const answers = choicesOf(bytes, peeked, endpoint);
+  const answers = choicesOf(peeked, endpoint);
   if (!answers.ok) return answers;
-  const wish = streamWish(bytes, peeked, endpoint);
+  const wish = streamWish(peeked, endpoint);
   if (!wish.ok) return wish;
   return {
     ok: true,

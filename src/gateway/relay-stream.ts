@@ -10,14 +10,16 @@ import { estimateQuantities } from "./dialects/openai/usage.rules.ts";
 import type { Answered } from "./forward.ts";
 import { believed, relayHeaders, upstreamIdOf } from "./relay.ts";
 import { settle } from "./settle.ts";
-import type { Sweep } from "./sweep.ts";
+import type { Sweep, Swept } from "./sweep.ts";
 import type { Dispatch, GatewayDeps, Outcome } from "./types.ts";
 
 type Controller = ReadableStreamDefaultController<Uint8Array>;
 
 const utf8 = new TextEncoder();
+/** Between the upstream's last event and the end of its answer. */
+const TAIL_MS = 1_000;
 
-class StreamRelay {
+class StreamRelay implements Swept {
   readonly #deps: GatewayDeps;
   readonly #dispatch: Dispatch;
   readonly #answered: Answered;
@@ -33,6 +35,7 @@ class StreamRelay {
   #late = false;
   #left = false;
   #settled = false;
+  #controller: Controller | undefined;
 
   constructor(
     deps: GatewayDeps,
@@ -47,11 +50,12 @@ class StreamRelay {
     this.#reader = body.getReader();
     this.#state = openStreamState(!dispatch.reading.wantsUsage);
     this.#waitsSince = deps.clock.monotonicMs();
-    this.#stopSweep = sweep.add(() => this.#tick());
+    this.#stopSweep = sweep.add(this);
   }
 
   /** About once a second: progress to the journal, and the deadlines of both sides. */
-  #tick(): void {
+  tick(): void {
+    if (this.#settled) return;
     this.#progress();
     const { chunkTimeoutMs, callerTimeoutMs } = this.#deps.limits;
     const waited = this.#deps.clock.monotonicMs() - this.#waitsSince;
@@ -59,8 +63,17 @@ class StreamRelay {
       this.#late = true;
       this.#answered.abort.abort();
     } else if (!this.#reading && waited >= callerTimeoutMs) {
+      // Nothing can be told to a caller who does not read; the idle connection is closed by the server.
+      this.#dispatch.rest();
       void this.left();
     }
+  }
+
+  /** This gateway stops and the caller's time is up. */
+  async cut(): Promise<void> {
+    const why = refuse("service.draining", "This gateway is stopping.");
+    if (this.#left) this.#answered.abort.abort();
+    await this.#break(this.#controller, why, "interrupted");
   }
 
   #progress(): void {
@@ -79,7 +92,6 @@ class StreamRelay {
   async #settle(status: Outcome["status"], httpStatus: number): Promise<void> {
     if (this.#settled) return;
     this.#settled = true;
-    this.#stopSweep();
     const { usage, events } = this.#state;
     const fact = await settle(this.#deps, this.#dispatch, this.#answered.attempt, {
       status,
@@ -89,7 +101,7 @@ class StreamRelay {
       quantities:
         believed(this.#deps, this.#dispatch, usage) ??
         estimateQuantities(this.#dispatch.reading.bytes.length, events),
-    });
+    }).finally(this.#stopSweep);
     const chunks = this.#chunks;
     this.#deps.observe.ended({ exchange: this.#dispatch, httpStatus, fact, events, chunks });
   }
@@ -117,6 +129,7 @@ class StreamRelay {
 
   /** One turn: reads until something may go on, or the stream is over. */
   async pull(controller: Controller): Promise<void> {
+    this.#controller = controller;
     for (;;) {
       const chunk = await this.#read();
       if (this.#settled) return;
@@ -147,6 +160,7 @@ class StreamRelay {
     if (last === undefined || this.#left)
       return this.#break(controller, refuse("upstream.cut", "The upstream's stream has no end."));
     if (before !== undefined && before.length > 0) controller.enqueue(before);
+    void this.#letGo();
     try {
       await this.#settle(this.#state.failed ? "failed" : "ok", 200);
       this.#close(controller, last);
@@ -155,20 +169,36 @@ class StreamRelay {
       const why = refuse("internal", "The usage of this answer could not be recorded.");
       this.#close(controller, utf8.encode(errorEvent(why)));
     }
-    this.#answered.abort.abort();
   }
 
-  async #break(controller: Controller, why: Refusal): Promise<void> {
+  /** An answer read to its very end leaves the connection to the upstream usable. */
+  async #letGo(): Promise<void> {
+    const { abort } = this.#answered;
+    const timer = setTimeout(() => abort.abort(), TAIL_MS);
+    const { done } = await this.#reader.read().catch(() => ({ done: true }));
+    clearTimeout(timer);
+    if (!done) abort.abort();
+  }
+
+  async #break(
+    controller: Controller | undefined,
+    why: Refusal,
+    status: "cut" | "interrupted" = "cut",
+  ): Promise<void> {
     if (this.#settled || this.#left) return;
     this.#answered.abort.abort();
-    this.#deps.load.failed(this.#answered.attempt.target.engine.id, this.#deps.clock.monotonicMs());
-    await this.#settle("cut", 200).catch((error: unknown) => this.#logUnsettled(error));
+    if (status === "cut") {
+      const { id } = this.#answered.attempt.target.engine;
+      this.#deps.load.failed(id, this.#deps.clock.monotonicMs());
+    }
+    await this.#settle(status, 200).catch((error: unknown) => this.#logUnsettled(error));
     this.#close(controller, utf8.encode(errorEvent(why)));
   }
 
   /** The caller may have left while the settlement was written; then there is nothing to close. */
-  #close(controller: Controller, bytes: Uint8Array): void {
-    if (this.#left) return;
+  #close(controller: Controller | undefined, bytes: Uint8Array): void {
+    if (this.#left || controller === undefined) return;
+    this.#dispatch.rest();
     controller.enqueue(bytes);
     controller.close();
   }
@@ -181,7 +211,7 @@ class StreamRelay {
     const { drainMs } = this.#deps.limits;
     const until = this.#deps.clock.monotonicMs() + drainMs;
     const timer = setTimeout(() => this.#answered.abort.abort(), drainMs);
-    while (this.#state.usage === undefined && this.#deps.clock.monotonicMs() < until) {
+    while (!this.#state.done && this.#deps.clock.monotonicMs() < until) {
       const chunk = await this.#read();
       if (!(chunk instanceof Uint8Array) || this.#state.pass(chunk) === "too_large") break;
     }
@@ -206,8 +236,10 @@ export function relayStream(
     { pull: (controller) => relay.pull(controller), cancel: () => void relay.left() },
     { highWaterMark: 0 },
   );
+  const headers = relayHeaders(deps, dispatch, answered);
+  headers["cache-control"] = "no-cache";
   return new Response(stream, {
     status: response.status,
-    headers: { ...relayHeaders(dispatch, answered), "cache-control": "no-cache" },
+    headers,
   });
 }

@@ -11,6 +11,8 @@ import {
   toQuantities,
 } from "./dialects/openai/usage.rules.ts";
 import type { Answered } from "./forward.ts";
+import { readBounded } from "./read.ts";
+import { limitHeaders } from "./reserve.ts";
 import { settle } from "./settle.ts";
 import type { Dispatch, GatewayDeps, Outcome } from "./types.ts";
 
@@ -19,11 +21,15 @@ const UPSTREAM_ID = "x-request-id";
 export const upstreamIdOf = (answered: Answered) =>
   answered.answer.response.headers.get(UPSTREAM_ID) ?? "";
 
-export function relayHeaders(dispatch: Dispatch, answered: Answered): Record<string, string> {
-  const headers: Record<string, string> = {
-    "content-type": answered.answer.response.headers.get("content-type") ?? "application/json",
-    "x-request-id": dispatch.id,
-  };
+export function relayHeaders(
+  deps: GatewayDeps,
+  dispatch: Dispatch,
+  answered: Answered,
+): Record<string, string> {
+  const headers = limitHeaders(deps.leases, dispatch.needs);
+  headers["content-type"] =
+    answered.answer.response.headers.get("content-type") ?? "application/json";
+  headers["x-request-id"] = dispatch.id;
   if (answered.attempt.number > 1) headers["x-intertie-attempts"] = String(answered.attempt.number);
   return headers;
 }
@@ -44,32 +50,6 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 const tooLarge = () => refuse("upstream.too_large", "The upstream's answer is too large.");
 
-/** Bodies without a length are counted while they come, so that an endless one is never held whole. */
-async function readCounted(
-  body: ReadableStream<Uint8Array>,
-  bytesMax: number,
-  onChunk: () => void,
-): Promise<Bytes | Refusal> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  const reader = body.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done || value === undefined) break;
-    onChunk();
-    length += value.length;
-    if (length > bytesMax) return tooLarge();
-    parts.push(value);
-  }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
-
 async function readAnswer(deps: GatewayDeps, answered: Answered): Promise<Bytes | Refusal> {
   const { response } = answered.answer;
   const { answerBytesMax, chunkTimeoutMs } = deps.limits;
@@ -79,12 +59,13 @@ async function readAnswer(deps: GatewayDeps, answered: Answered): Promise<Bytes 
     answered.abort.abort();
   }, chunkTimeoutMs);
   try {
-    const length = response.headers.get("content-length");
-    if (length !== null)
+    const { headers, body } = response;
+    const length = headers.get("content-length");
+    // Only a plain body of known length needs no counting; a packed one may be far larger than it says.
+    if (length !== null && !headers.has("content-encoding"))
       return Number(length) > answerBytesMax ? tooLarge() : await response.bytes();
-    return response.body === null
-      ? new Uint8Array()
-      : await readCounted(response.body, answerBytesMax, () => timer.refresh());
+    if (body === null) return new Uint8Array();
+    return (await readBounded(body, answerBytesMax, () => timer.refresh())) ?? tooLarge();
   } catch (error) {
     return late
       ? refuse("upstream.timeout", "The upstream went silent in the middle of its answer.")
@@ -96,12 +77,29 @@ async function readAnswer(deps: GatewayDeps, answered: Answered): Promise<Bytes 
 
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
+const ERROR = /^\s*\{\s*"error"\s*:\s*[{"]/;
 
 /** Cheap: a JSON object begins and ends with its braces; a cut or a page of HTML does not. */
 function looksWhole(bytes: Uint8Array): boolean {
-  const last = bytes.findLastIndex((byte) => byte > 0x20);
-  const first = bytes.findIndex((byte) => byte > 0x20);
+  let first = 0;
+  let last = bytes.length - 1;
+  while ((bytes[first] ?? 0x7f) <= 0x20) first += 1;
+  while ((bytes[last] ?? 0x7f) <= 0x20) last -= 1;
   return bytes[first] === OPEN_BRACE && bytes[last] === CLOSE_BRACE;
+}
+
+/** Why this body must not go to the caller, if so. */
+function judgeAnswer(answered: Answered, bytes: Bytes): Refusal | undefined {
+  const { name } = answered.attempt.target.engine;
+  const { refusal, response } = answered.answer;
+  if (!looksWhole(bytes))
+    return refusal
+      ? refuse("upstream.refused", `The upstream ${name} answered ${response.status}.`)
+      : refuse("upstream.invalid", "The upstream's answer is no JSON object.");
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(64, bytes.length));
+  if (!refusal && ERROR.test(head.toString("latin1")))
+    return refuse("upstream.refused", `The upstream ${name} answered 200 with an error in it.`);
+  return undefined;
 }
 
 function quantitiesOf(deps: GatewayDeps, dispatch: Dispatch, bytes: Uint8Array) {
@@ -128,10 +126,7 @@ export async function relayWhole(
       quantities,
     });
   const read = await readAnswer(deps, answered);
-  const bytes =
-    read instanceof Uint8Array && !refusal && !looksWhole(read)
-      ? refuse("upstream.invalid", "The upstream's answer is no JSON object.")
-      : read;
+  const bytes = read instanceof Uint8Array ? (judgeAnswer(answered, read) ?? read) : read;
   if (!(bytes instanceof Uint8Array)) {
     answered.abort.abort();
     deps.load.failed(answered.attempt.target.engine.id, deps.clock.monotonicMs());
@@ -151,8 +146,9 @@ export async function relayWhole(
     events: 0,
     chunks: 0,
   });
+  dispatch.rest();
   return new Response(bytes, {
     status: response.status,
-    headers: relayHeaders(dispatch, answered),
+    headers: relayHeaders(deps, dispatch, answered),
   });
 }

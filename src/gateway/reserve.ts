@@ -4,7 +4,7 @@
 import type { LeaseResource } from "../billing/budgets/types.ts";
 import { ceilingPico } from "../billing/prices/rules.ts";
 import { refuse, type FaultCode, type Refusal } from "../kit/fault.ts";
-import type { LeaseRefusal, Need } from "./leases/types.ts";
+import type { LeaseHolder, LeaseRefusal, Need } from "./leases/types.ts";
 import type { Caller, Plan, Reading } from "./types.ts";
 
 /** For a model whose output bound nobody knows and a caller who named none. */
@@ -67,6 +67,25 @@ export function needsOf(caller: Caller, plan: Plan, reading: Reading, nowMs: num
     });
   }
   return needs;
+}
+
+/** OpenAI's headers, for the tighter one where both the key and its project are limited. */
+export function limitHeaders(
+  leases: Pick<LeaseHolder, "remaining">,
+  needs: readonly Need[],
+): Record<string, string> {
+  const headers: Record<string, string> = {};
+  const tightest: Record<string, bigint> = {};
+  for (const { resource, limit } of needs) {
+    const kind = resource.slice(0, resource.indexOf(":"));
+    if (kind !== "requests" && kind !== "tokens") continue;
+    const remaining = leases.remaining(resource) ?? limit;
+    if (remaining >= (tightest[kind] ?? remaining + 1n)) continue;
+    tightest[kind] = remaining;
+    headers[`x-ratelimit-limit-${kind}`] = limit.toString();
+    headers[`x-ratelimit-remaining-${kind}`] = remaining.toString();
+  }
+  return headers;
 }
 
 const CODES: Readonly<Record<string, FaultCode>> = {

@@ -35,15 +35,31 @@ const POSTS: Readonly<Record<string, Endpoint>> = {
   "/v1/embeddings": "embeddings",
 };
 const MODELS = "/v1/models";
-/** Silent connections are closed after this; streams are exempt, they have their own deadlines. */
-const IDLE_TIMEOUT_S = 30;
+/** The server cuts larger bodies off without a word; up to here the caller gets an answer that says why. */
+const BODY_BYTES_ANSWERED = 1024 ** 3;
+/** For the last settlements, and for the last words to go out. */
+const LAST_MS = 2_000;
 
-/** The path of an absolute URL, without parsing the rest. */
+/** The path of a URL, without parsing the rest; HTTP/1.0 without a host comes as a bare path. */
 function pathOf(url: string): string {
-  const start = url.indexOf("/", url.indexOf("://") + 3);
+  const start = url.startsWith("/") ? 0 : url.indexOf("/", url.indexOf("://") + 3);
   if (start < 0) return "/";
   const query = url.indexOf("?", start);
   return query < 0 ? url.slice(start) : url.slice(start, query);
+}
+
+/** Names are looked up as they came when their escapes are broken: then none fits. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The part of Bun's server that a request needs. */
+interface Connections {
+  timeout(request: Request, seconds: number): void;
 }
 
 class Gateway {
@@ -51,19 +67,22 @@ class Gateway {
   readonly #options: GatewayServerOptions;
   readonly #sweep = openSweep();
   readonly #server: ReturnType<typeof Bun.serve>;
+  readonly #idleS: number;
   #draining = false;
   #open = 0;
 
   constructor(deps: GatewayDeps, options: GatewayServerOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#idleS = Math.ceil(deps.limits.idleMs / 1000);
     this.#server = Bun.serve({
       hostname: options.host,
       port: options.port,
       reusePort: true,
-      idleTimeout: IDLE_TIMEOUT_S,
-      // Ours answers first, in the caller's dialect; this one only guards against bodies without a length.
-      maxRequestBodySize: deps.limits.bodyBytesMax + 1024,
+      // With TLS by ALPN, without it for callers who speak it from the first byte (h2c); HTTP/1.1 for all others.
+      http2: true,
+      idleTimeout: this.#idleS,
+      maxRequestBodySize: BODY_BYTES_ANSWERED,
       ...(options.tls ? { tls: options.tls } : {}),
       fetch: (request, server) => this.#answer(request, server),
       error: () =>
@@ -74,17 +93,16 @@ class Gateway {
     });
   }
 
-  #answer(
-    request: Request,
-    server: { timeout(request: Request, seconds: number): void },
-  ): Response | Promise<Response> {
+  #answer(request: Request, connections: Connections): Response | Promise<Response> {
     const path = pathOf(request.url);
     const endpoint = POSTS[path];
     if (endpoint === undefined) return this.#other(request, path);
     if (request.method !== "POST") return this.#refuse("request.method", `Use POST for ${path}.`);
     if (this.#draining) return this.#refuse("service.draining", "This gateway is stopping.");
-    server.timeout(request, 0);
-    return this.#counted(walk(this.#deps, request, endpoint, this.#sweep));
+    // An answer may be silent for longer than a connection; it has deadlines of its own.
+    connections.timeout(request, 0);
+    const rest = () => connections.timeout(request, this.#idleS);
+    return this.#counted(walk(this.#deps, { endpoint, request, rest }, this.#sweep));
   }
 
   async #counted(answer: Promise<Response>): Promise<Response> {
@@ -136,12 +154,8 @@ class Gateway {
       );
     const caller = admit(snapshot, request.headers, deps.tokenHmac, deps.clock.nowMs());
     if (!caller.ok) return errorResponse(caller, id);
-    const listed = listModels(
-      snapshot,
-      caller.tenant,
-      deps.clock.nowMs(),
-      path === MODELS ? undefined : decodeURIComponent(path.slice(MODELS.length + 1)),
-    );
+    const name = path === MODELS ? undefined : decoded(path.slice(MODELS.length + 1));
+    const listed = listModels(snapshot, caller.tenant, deps.clock.nowMs(), name);
     return listed.ok
       ? Response.json(listed.body, { headers: { "x-request-id": id } })
       : errorResponse(listed, id);
@@ -154,15 +168,23 @@ class Gateway {
 
   async drain(deadlineMs: number): Promise<void> {
     this.#draining = true;
-    const until = this.#deps.clock.monotonicMs() + deadlineMs;
     const stopped = this.#server.stop(false);
-    while ((this.#sweep.size > 0 || this.#open > 0) && this.#deps.clock.monotonicMs() < until)
-      await Bun.sleep(20);
-    const rest = this.#server.stop(true);
-    await Promise.race([Promise.all([stopped, rest]), Bun.sleep(1_000)]);
-    // Streams cut just now settle through their cancel; give their group commit its moment.
-    for (let turn = 0; this.#sweep.size > 0 && turn < 100; turn += 1) await Bun.sleep(10);
+    await this.#untilQuiet(deadlineMs);
+    await Promise.race([this.#sweep.cutAll(), Bun.sleep(LAST_MS)]);
+    // The words that told so are on their way; a connection that is still open after them is closed.
+    await Promise.race([stopped, Bun.sleep(0)]);
+    const closed = this.#server.stop(true);
+    await this.#untilQuiet(LAST_MS);
+    await Promise.race([closed, Bun.sleep(LAST_MS)]);
     this.#sweep.close();
+  }
+
+  /** No request is open any more, or the time is up. */
+  async #untilQuiet(withinMs: number): Promise<void> {
+    const { clock } = this.#deps;
+    const until = clock.monotonicMs() + withinMs;
+    while ((this.#sweep.size > 0 || this.#open > 0) && clock.monotonicMs() < until)
+      await Bun.sleep(20);
   }
 }
 

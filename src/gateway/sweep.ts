@@ -1,27 +1,37 @@
 // One timer for all open streams: a thousand streams cost one wake-up a second, not a thousand.
-// Invariant: a listener that was removed is never called again.
+// Invariant: a stream that was removed is never called again.
+
+export interface Swept {
+  /** Called about once a second. */
+  tick(): void;
+  /** The gateway stops now: end, and settle. */
+  cut(): Promise<void>;
+}
 
 export interface Sweep {
-  /** Called about once a second until the returned function is called. */
-  add(listener: () => void): () => void;
+  /** Swept until the returned function is called. */
+  add(swept: Swept): () => void;
   readonly size: number;
+  /** Resolves when all that were open are settled. */
+  cutAll(): Promise<void>;
   close(): void;
 }
 
 export function openSweep(intervalMs = 1_000): Sweep {
-  const listeners = new Set<() => void>();
+  const open = new Set<Swept>();
   const timer = setInterval(() => {
-    for (const listener of listeners) listener();
+    for (const swept of open) swept.tick();
   }, intervalMs);
   timer.unref();
   return {
-    add: (listener) => {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
+    add: (swept) => {
+      open.add(swept);
+      return () => void open.delete(swept);
     },
     get size() {
-      return listeners.size;
+      return open.size;
     },
+    cutAll: async () => void (await Promise.all([...open].map((swept) => swept.cut()))),
     close: () => clearInterval(timer),
   };
 }

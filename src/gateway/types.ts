@@ -54,6 +54,8 @@ export interface Observer {
 
 export interface GatewayLimits {
   readonly bodyBytesMax: number;
+  /** A connection that is silent for this long is closed, and one whose head is not whole after three times this. */
+  readonly idleMs: number;
   readonly bodyTimeoutMs: number;
   readonly answerBytesMax: number;
   readonly attemptsMax: number;
@@ -67,6 +69,7 @@ export interface GatewayLimits {
 
 export const DEFAULT_LIMITS: GatewayLimits = {
   bodyBytesMax: 20 * 1024 * 1024,
+  idleMs: 32_000,
   bodyTimeoutMs: 30_000,
   answerBytesMax: 64 * 1024 * 1024,
   attemptsMax: 3,
@@ -107,10 +110,16 @@ export interface Plan {
   readonly targets: readonly Target[];
 }
 
-export interface Exchange {
-  readonly id: RequestId;
+/** A request as the server hands it in. */
+export interface Arrival {
   readonly endpoint: Endpoint;
   readonly request: Request;
+  /** To be called when the answer is complete: from then on the connection may be closed for being idle. */
+  readonly rest: () => void;
+}
+
+export interface Exchange extends Arrival {
+  readonly id: RequestId;
   readonly snapshot: SnapshotReader;
   /** Wall clock, for the ledger. */
   readonly startedAtMs: number;

@@ -1,14 +1,12 @@
 // The request walk: one call a step, all the branching of a request. docs/walk.md draws it.
 // Invariant: every later step reads the one snapshot taken here.
 
-import type { Endpoint } from "../billing/metering/types.ts";
 import { FAULTS, refuse, type Refusal } from "../kit/fault.ts";
 import { makeId } from "../kit/id.ts";
 import { errorText } from "../kit/log.ts";
 import { admit } from "./admit.ts";
 import { errorResponse } from "./dialects/openai/errors.ts";
 import { forward } from "./forward.ts";
-import type { Need } from "./leases/types.ts";
 import { readBody, readRequest } from "./read.ts";
 import { relayStream } from "./relay-stream.ts";
 import { relayWhole } from "./relay.ts";
@@ -16,19 +14,7 @@ import { judgeCap, needsOf, toLimitRefusal } from "./reserve.ts";
 import { route } from "./route.ts";
 import { settleNeeds } from "./settle.ts";
 import type { Sweep } from "./sweep.ts";
-import type { Dispatch, Exchange, GatewayDeps } from "./types.ts";
-
-function limitHeaders(deps: GatewayDeps, needs: readonly Need[]): [string, string][] {
-  return needs.flatMap((need): [string, string][] => {
-    const kind = need.resource.split(":")[0];
-    if (kind !== "requests" && kind !== "tokens") return [];
-    const remaining = deps.leases.remaining(need.resource);
-    const limit: [string, string] = [`x-ratelimit-limit-${kind}`, need.limit.toString()];
-    return remaining === undefined
-      ? [limit]
-      : [limit, [`x-ratelimit-remaining-${kind}`, remaining.toString()]];
-  });
-}
+import type { Arrival, Dispatch, Exchange, GatewayDeps } from "./types.ts";
 
 async function dispatchAndRelay(
   deps: GatewayDeps,
@@ -38,12 +24,9 @@ async function dispatchAndRelay(
   const answered = await forward(deps, dispatch);
   if (!answered.ok) return answered;
   const streams = dispatch.reading.streamed && !answered.answer.refusal;
-  const response = streams
+  return streams
     ? relayStream(deps, dispatch, answered, sweep)
-    : await relayWhole(deps, dispatch, answered);
-  if (!(response instanceof Response)) return response;
-  for (const [name, value] of limitHeaders(deps, dispatch.needs)) response.headers.set(name, value);
-  return response;
+    : relayWhole(deps, dispatch, answered);
 }
 
 async function steps(
@@ -55,8 +38,8 @@ async function steps(
   const caller = admit(snapshot, request.headers, deps.tokenHmac, exchange.startedAtMs);
   if (!caller.ok) return caller;
   const body = await readBody(request, deps.limits);
-  if (!body.ok) return body;
-  const reading = readRequest(body.bytes, exchange.endpoint);
+  if (!(body instanceof Uint8Array)) return body;
+  const reading = readRequest(body, exchange.endpoint);
   if (!reading.ok) return reading;
   const plan = route(
     snapshot,
@@ -89,25 +72,23 @@ function toFailure(deps: GatewayDeps, exchange: Exchange, error: unknown): Refus
   return refuse(code, "This gateway cannot serve the request now.", { retryAfterSeconds: 2 });
 }
 
-export async function walk(
-  deps: GatewayDeps,
-  request: Request,
-  endpoint: Endpoint,
-  sweep: Sweep,
-): Promise<Response> {
+export async function walk(deps: GatewayDeps, arrival: Arrival, sweep: Sweep): Promise<Response> {
   const id = makeId("req", deps.clock, deps.dice);
   const snapshot = deps.snapshot();
   if (snapshot === undefined) {
     const why = "This gateway has no current configuration.";
+    arrival.rest();
     return errorResponse(refuse("snapshot.too_old", why, { retryAfterSeconds: 5 }), id);
   }
   const startedAtMs = deps.clock.nowMs();
   const startedAt = deps.clock.monotonicMs();
-  const exchange: Exchange = { id, endpoint, request, snapshot, startedAtMs, startedAt };
+  const { endpoint, request, rest } = arrival;
+  const exchange: Exchange = { id, endpoint, request, rest, snapshot, startedAtMs, startedAt };
   const result = await steps(deps, exchange, sweep).catch((error: unknown) =>
     toFailure(deps, exchange, error),
   );
   if (result instanceof Response) return result;
+  rest();
   const { code } = result;
   deps.observe.ended({ exchange, httpStatus: FAULTS[code], code, events: 0, chunks: 0 });
   return errorResponse(result, id);

@@ -27,7 +27,20 @@ export const LATENCY_BUCKETS_S = [
   0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 10, 30, 60, 120,
 ] as const;
 
+const NONE: Labels = {};
+const texts = new WeakMap<Labels, string>();
+
+/** Written out once for labels that are kept and used again. */
 function labelText(labels: Labels): string {
+  let text = texts.get(labels);
+  if (text === undefined) {
+    text = writeLabels(labels);
+    texts.set(labels, text);
+  }
+  return text;
+}
+
+function writeLabels(labels: Labels): string {
   const pairs = Object.entries(labels).map(
     ([name, value]) =>
       `${name}="${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")}"`,
@@ -57,7 +70,7 @@ interface Buckets {
 
 function histogramOf(name: string, help: string, bounds: readonly number[]) {
   const series = new Map<string, Buckets>();
-  const observe = (value: number, labels: Labels = {}) => {
+  const observe = (value: number, labels: Labels = NONE) => {
     const key = labelText(labels);
     let buckets = series.get(key);
     if (!buckets) {
@@ -94,7 +107,7 @@ export function openMetrics(): Metrics {
       const { values, render } = scalar(name, help, "counter");
       renders.push(render);
       return {
-        add: (value = 1, labels = {}) => {
+        add: (value = 1, labels = NONE) => {
           const key = labelText(labels);
           values.set(key, (values.get(key) ?? 0) + value);
         },
@@ -103,7 +116,7 @@ export function openMetrics(): Metrics {
     gauge: (name, help) => {
       const { values, render } = scalar(name, help, "gauge");
       renders.push(render);
-      return { set: (value, labels = {}) => void values.set(labelText(labels), value) };
+      return { set: (value, labels = NONE) => void values.set(labelText(labels), value) };
     },
     histogram: (name, help, buckets) => {
       const { observe, render } = histogramOf(name, help, buckets);

@@ -7,11 +7,17 @@ export const FRAME_HEAD_BYTES = 8;
 /** No record of ours comes near this; a longer length is a torn frame. */
 const PAYLOAD_BYTES_MAX = 64 * 1024;
 
+function writeU32(target: Uint8Array, offset: number, value: number): void {
+  target[offset] = value >>> 24;
+  target[offset + 1] = value >>> 16;
+  target[offset + 2] = value >>> 8;
+  target[offset + 3] = value;
+}
+
 /** Writes one frame into `target` at `offset`; answers the offset after it. */
 export function writeFrame(target: Uint8Array, offset: number, payload: Uint8Array): number {
-  const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
-  view.setUint32(offset, payload.length);
-  view.setUint32(offset + 4, crc32(payload));
+  writeU32(target, offset, payload.length);
+  writeU32(target, offset + 4, crc32(payload));
   target.set(payload, offset + FRAME_HEAD_BYTES);
   return offset + FRAME_HEAD_BYTES + payload.length;
 }

@@ -151,16 +151,24 @@ function named<T>(list: readonly T[], code: number, what: string): T {
 const utf8 = new TextEncoder();
 const text = new TextDecoder();
 
+const upstreamIdBytes = new Uint8Array(UPSTREAM_ID_BYTES_MAX);
+
 /** At most 128 bytes, cut at a character. */
-function upstreamIdBytes(id: string): Uint8Array {
-  const bytes = new Uint8Array(UPSTREAM_ID_BYTES_MAX);
-  return bytes.subarray(0, utf8.encodeInto(id, bytes).written);
+function writeUpstreamId(writer: Writer, id: string): void {
+  const { written } = utf8.encodeInto(id, upstreamIdBytes);
+  writer.u8(written);
+  for (let index = 0; index < written; index += 1) writer.u8(upstreamIdBytes[index] ?? 0);
 }
 
 function writeId(writer: Writer, id: RequestId): void {
   const bytes = decodeId(id);
   if (bytes === undefined) throw new RangeError(`${id} is no request id`);
   writer.raw(bytes);
+}
+
+function writeJurisdiction(writer: Writer, code: string): void {
+  writer.u8(code.charCodeAt(0));
+  writer.u8(code.charCodeAt(1));
 }
 
 function writeQuantities(writer: Writer, quantities: readonly Quantity[]): void {
@@ -198,16 +206,12 @@ function writeFact(writer: Writer, fact: Fact): void {
   writer.varint(fact.engineRef);
   writer.varint(fact.priceVersionRef);
   writer.bigVarint(fact.snapshotSequence);
-  for (const code of [fact.callerJurisdiction, fact.zoneJurisdiction]) {
-    writer.u8(code.charCodeAt(0));
-    writer.u8(code.charCodeAt(1));
-  }
+  writeJurisdiction(writer, fact.callerJurisdiction);
+  writeJurisdiction(writer, fact.zoneJurisdiction);
   writer.f64(fact.startedAtMs);
   writer.varint(fact.firstByteMs + 1);
   writer.varint(fact.durationMs);
-  const upstream = upstreamIdBytes(fact.upstreamRequestId);
-  writer.u8(upstream.length);
-  writer.raw(upstream);
+  writeUpstreamId(writer, fact.upstreamRequestId);
   writeQuantities(writer, fact.quantities);
 }
 

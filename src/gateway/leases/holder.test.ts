@@ -270,6 +270,24 @@ test("a giver that does not answer is waited for two seconds, then nobody waits 
   expect(second).toMatchObject({ unreachable: true });
 });
 
+test("what the passing of time frees is for those who wait", async () => {
+  let free = 2n;
+  const { holder, advance } = stage(({ need: amount }) => {
+    const granted = free >= amount ? amount : 0n;
+    free -= granted;
+    return { amount: granted, mode: "scarce", retryAfterMs: 25 };
+  });
+  const once = () => holder.reserve([need(REQUESTS, 1n, 5n)]);
+  await Promise.all([once(), once()]);
+  await advance(59_800);
+  let outcome: unknown;
+  void Promise.resolve(once()).then((said) => (outcome = said));
+  await advance(500);
+  expect(outcome).toBeUndefined();
+  await advance(220);
+  expect(outcome).toBe(true);
+});
+
 test("undecided is asked again until it is decided", async () => {
   let asked = 0;
   const { holder, advance } = stage(({ need: amount }) =>

@@ -67,12 +67,14 @@ class Holder implements LeaseHolder {
       slices: this.#slices,
       isWaitedFor: (slice) => this.#isWaitedFor(slice),
       give: (gives) => source.give(gives),
-      onTick: () => void this.#isUsable(clock.monotonicMs()),
+      onTick: () => this.#serve(clock.monotonicMs()),
     });
   }
 
   reserve(needs: readonly Need[]): true | Promise<true | LeaseRefusal> {
     const nowMs = this.#clock.monotonicMs();
+    // What became free by itself is for those who came before.
+    if (this.#waiters.size > 0) this.#serve(nowMs);
     if (!this.#covers(needs, nowMs)) return this.#wait(needs, nowMs);
     this.#book(needs, nowMs);
     return true;
@@ -110,9 +112,13 @@ class Holder implements LeaseHolder {
     return Promise.resolve();
   }
 
+  #hear(nowMs: number): void {
+    if (this.#source.connected) this.#reachedMs = nowMs;
+  }
+
   /** Slices of windows and permits are void when the giver was not heard of for too long. */
   #isUsable(nowMs: number): boolean {
-    if (this.#source.connected) this.#reachedMs = nowMs;
+    this.#hear(nowMs);
     return nowMs - this.#reachedMs < (this.#termMs * 2) / 3;
   }
 
@@ -234,6 +240,7 @@ class Holder implements LeaseHolder {
   #ask(): void {
     if (this.#asking || this.#closed) return;
     const nowMs = this.#clock.monotonicMs();
+    this.#serve(nowMs);
     const waiting = [...this.#waiters].map(({ needs }) => needs);
     const low = [...this.#low];
     this.#low.clear();
@@ -291,6 +298,7 @@ class Holder implements LeaseHolder {
 
   /** Whoever can go on or is refused by now; the first come first. */
   #serve(nowMs: number): void {
+    this.#hear(nowMs);
     for (const waiter of this.#waiters) {
       if (this.#covers(waiter.needs, nowMs)) {
         this.#book(waiter.needs, nowMs);

@@ -63,7 +63,7 @@ function gatewayOf(giver: () => LeaseGiver, gateway: string) {
     take: async (resource: LeaseResource, need: number, want?: number) =>
       Number((await exchange([[resource, need, want ?? need]]))[0]?.amount),
     give: (resource: LeaseResource, amount: number) => exchange([], [[resource, amount]]),
-    skip: () => void (sequence += 1),
+    jump: () => void (sequence += 1),
     leave: () => giver().leave(gateway, epoch),
     get sharePpm() {
       return sharePpm;
@@ -175,7 +175,7 @@ test("fenced: an unknown epoch, a sequence that does not follow, and the session
   await expect(a.open(2, 1)).rejects.toMatchObject({ code: "uplink.fenced" });
   await b.open(4);
   await b.exchange();
-  b.skip();
+  b.jump();
   await expect(b.exchange()).rejects.toMatchObject({ code: "uplink.fenced" });
 });
 

@@ -31,7 +31,10 @@ test("control is on loopback or behind https; nothing else, however it is spelt"
     "http://2130706433",
     "https://control.example",
   ])
-    expect(judgeControlUrl(url)).toBe(new URL(url).origin);
+    expect(judgeControlUrl(url)).toEqual({
+      origin: new URL(url).origin,
+      isLoopback: url !== "https://control.example",
+    });
   for (const url of [
     "http://control.example",
     "http://10.0.0.1:4110",

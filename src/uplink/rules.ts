@@ -37,16 +37,23 @@ export function judgeVersion(asked: number, served: readonly number[]): void {
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
-/** Control's origin. The credential must not be readable on the way: plain http is for loopback only. */
-export function judgeControlUrl(text: string): string {
+export interface ControlAddress {
+  readonly origin: string;
+  /** Nobody is in between: TLS need not prove a name, which no certificate has for 127.0.0.1. */
+  readonly isLoopback: boolean;
+}
+
+/** The credential must not be readable on the way: plain http is for loopback only. */
+export function judgeControlUrl(text: string): ControlAddress {
   const url = URL.parse(text);
   if (!url || (url.protocol !== "https:" && url.protocol !== "http:"))
     throw new Error(`the address of control is not an http(s) URL: ${text}`);
-  if (url.protocol === "http:" && !LOOPBACK.test(url.hostname))
+  const isLoopback = LOOPBACK.test(url.hostname);
+  if (url.protocol === "http:" && !isLoopback)
     throw new Error(
       `the address of control is neither loopback nor https: ${url.origin} (the uplink's credential would be readable on the way)`,
     );
-  return url.origin;
+  return { origin: url.origin, isLoopback };
 }
 
 const BACKOFF_FIRST_MS = 50;

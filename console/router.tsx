@@ -32,11 +32,11 @@ const isSignedOut = (error: unknown) => error instanceof ApiFault && error.statu
 
 export const queryClient: QueryClient = new QueryClient({
   queryCache: new QueryCache({
-    onError: (error, { queryKey }) => {
-      // The session's own refusal is answered where it is asked (beforeLoad); here it would ask again for ever.
-      if (!isSignedOut(error) || queryKey[0] === "/session") return;
-      if (router.state.location.pathname === "/sign-in") return;
-      queryClient.removeQueries({ queryKey: ["/session"] });
+    // The first refusal after a session has ended leads to sign-in, by the check before every page; that check's own refusal does not.
+    onError: (error) => {
+      const { queryKey } = queries.session();
+      if (!isSignedOut(error) || queryClient.getQueryData(queryKey) === undefined) return;
+      queryClient.removeQueries({ queryKey });
       void router.invalidate();
     },
   }),

@@ -99,7 +99,7 @@ function Preferences() {
     await navigate({ to: "/sign-in" });
   };
   return (
-    <div className="preferences">
+    <section className="preferences" aria-label="Preferences">
       <label htmlFor="zone">Reporting time zone</label>
       <select
         id="zone"
@@ -133,6 +133,6 @@ function Preferences() {
         </Button>
       </div>
       {session.data ? <p className="who">Signed in as {session.data.principal.role}</p> : null}
-    </div>
+    </section>
   );
 }

@@ -36,10 +36,11 @@ function useKeys(hear: (key: string, event: KeyboardEvent) => boolean): void {
 export function Shortcuts() {
   const navigate = useNavigate();
   const [help, setHelp] = useState(false);
-  const [chordAt, setChordAt] = useState(0);
+  /** When `g` was pressed; a time long gone when it was not. */
+  const [chordAt, setChordAt] = useState(-Infinity);
   useKeys((key, event) => {
     if (event.timeStamp - chordAt < CHORD_MS) {
-      setChordAt(0);
+      setChordAt(-Infinity);
       const place = PLACES.find((candidate) => candidate.key === key);
       if (place) void navigate({ to: place.path });
       return place !== undefined;

@@ -77,10 +77,10 @@ export function KeysPage() {
         />
       </search>
       <Answer query={keys}>
-        {() =>
+        {({ items }) =>
           shown.length === 0 ? (
             <Empty
-              title="No key matches"
+              title={items.length === 0 ? "No keys yet" : "No key matches"}
               action={
                 may ? (
                   <Button look="primary" onClick={() => openAdd(true)}>

@@ -68,7 +68,7 @@ function Chat({ models }: { models: readonly string[] }) {
     <div className="playground">
       <section className="talk" aria-label="Conversation">
         {chat.turns.length === 0 ? (
-          <p className="minor">The answer appears here, word by word.</p>
+          <p className="answer minor">The answer appears here, word by word.</p>
         ) : null}
         {chat.turns.map((turn, index) => (
           <TurnItem key={index} turn={turn} />

@@ -1,7 +1,7 @@
 // Prices by model: what is in force now, what comes next, what was before. A price is never edited, only followed by a later one.
 
 import { useQuery } from "@tanstack/react-query";
-import { getRouteApi, useNavigate } from "@tanstack/react-router";
+import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useRef } from "react";
 import { api, ApiFault, queries } from "../api.ts";
 import { useChange, useMay } from "../app/access.ts";
@@ -66,10 +66,10 @@ export function PricesPage() {
         {model ? <p className="scope">All versions of {model}.</p> : null}
       </search>
       <Answer query={prices}>
-        {() =>
+        {({ items }) =>
           rows.length === 0 ? (
             <Empty
-              title="No price matches"
+              title={items.length === 0 ? "No prices yet" : "No price matches"}
               action={
                 may ? (
                   <Button look="primary" onClick={() => openAdd(true)}>
@@ -93,7 +93,6 @@ export function PricesPage() {
 const STANDING = { "in force": "ok", planned: "warn", past: "idle" } as const;
 
 function PriceTable({ rows }: { rows: readonly Dated[] }) {
-  const navigate = useNavigate({ from: "/prices" });
   const perMillion = (meter: keyof Dated["price"]["perMillion"]) => (row: Dated) =>
     row.price.perMillion[meter] === undefined ? "–" : `$${row.price.perMillion[meter]}`;
   const others = ({ price }: Dated) =>
@@ -112,13 +111,9 @@ function PriceTable({ rows }: { rows: readonly Dated[] }) {
         {
           head: "Model",
           cell: ({ price }) => (
-            <Button
-              look="quiet"
-              className="as-link"
-              onClick={() => void navigate({ search: { model: price.model } })}
-            >
+            <Link className="name" to="/prices" search={{ model: price.model }}>
               {price.model}
-            </Button>
+            </Link>
           ),
         },
         {

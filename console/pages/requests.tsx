@@ -17,6 +17,7 @@ const route = getRouteApi("/app/requests");
 const LIVE_MS = 4_000;
 /** Drawn at first; a button asks for more. */
 const ROWS_SHOWN = 200;
+
 const columnsOf = (cost: (amountPico: bigint) => string): readonly Column<RequestRow>[] => [
   {
     head: "Time",

@@ -22,7 +22,7 @@ const RANGE_NAMES: Readonly<Record<Range, string>> = {
   "7d": "7 days",
   "30d": "30 days",
   "90d": "90 days",
-  month: "This month",
+  month: "Month",
 };
 
 const GROUP_NAMES: Readonly<Record<UsageGroup, string>> = {

@@ -28,6 +28,15 @@ export function openContext(
   });
 }
 
+/** Everything the pages asked for outside the address they came from. */
+export function watchStrangers(context: BrowserContext, url: string): string[] {
+  const strangers: string[] = [];
+  context.on("request", (request) => {
+    if (new URL(request.url()).origin !== url) strangers.push(request.url().slice(0, 200));
+  });
+  return strangers;
+}
+
 /** What the browser's console complained of, refusals of control apart. */
 export function watchErrors(page: Page): string[] {
   const errors: string[] = [];

@@ -5,12 +5,18 @@ import { toPico } from "../../console/format.ts";
 import { formatDecimal } from "../../src/kit/money.ts";
 import { rateOf, type World } from "./fixtures.ts";
 
+/** As the ledger counts them: a caller who leaves is none. */
+const isFailure = ({ status }: Api.RequestRow) => status !== "ok" && status !== "caller_left";
+
+/** As the ledger counts them: a caller who left is no failure. */
+export const isFailure = (row: Api.RequestRow) => !["ok", "caller_left"].includes(row.status);
+
 function sumOf(rows: readonly Api.RequestRow[]): Api.Usage["total"] {
   const sum = (read: (row: Api.RequestRow) => number) =>
     rows.reduce((total, row) => total + read(row), 0);
   return {
     requests: rows.length,
-    failures: rows.filter((row) => row.status !== "ok").length,
+    failures: rows.filter(isFailure).length,
     inputTokens: sum((row) => row.inputTokens),
     cachedInputTokens: 0,
     outputTokens: sum((row) => row.outputTokens),
@@ -74,7 +80,7 @@ export function matching(world: World, query: URLSearchParams): Api.RequestRow[]
   const projectName = world.projects.find((one) => one.id === query.get("projectId"))?.name;
   return world.requests.filter(
     (row) =>
-      (query.get("status") === "failures" ? row.httpStatus >= 400 : wanted("status", row.status)) &&
+      (query.get("status") === "failures" ? isFailure(row) : wanted("status", row.status)) &&
       wanted("model", row.model) &&
       wanted("keyId", row.keyId) &&
       [undefined, row.engine].includes(engineName) &&

@@ -44,6 +44,8 @@ export interface Fixture {
   readonly url: string;
   readonly world: World;
   readonly adminKey: string;
+  /** Chats say half of what they have to say until the returned function is called. */
+  holdChats(): () => void;
   stop(): Promise<void>;
 }
 
@@ -66,7 +68,8 @@ export async function startFixture(
         prices: [],
       }
     : full;
-  const routes = routesOf(world, options.empty ?? false);
+  let chatsMayEnd = Promise.resolve();
+  const routes = routesOf(world, options.empty ?? false, () => chatsMayEnd);
   const server = Bun.serve({
     port: options.port ?? 0,
     hostname: "127.0.0.1",
@@ -76,7 +79,17 @@ export async function startFixture(
       return (await files(request)) ?? refuse(404, "route.not_found", `nothing at ${url.pathname}`);
     },
   });
-  return { url: server.url.origin, world, adminKey: ADMIN_KEY, stop: () => server.stop(true) };
+  return {
+    url: server.url.origin,
+    world,
+    adminKey: ADMIN_KEY,
+    holdChats: () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      chatsMayEnd = promise;
+      return resolve;
+    },
+    stop: () => server.stop(true),
+  };
 }
 
 const refuse = (status: number, code: string, message: string, more: object = {}) =>
@@ -109,7 +122,11 @@ async function answer(
 
 const page = <T>(items: readonly T[]): Api.Page<T> => ({ items, next: null });
 
-function routesOf(world: World, empty: boolean): readonly (readonly [RegExp, Handler])[] {
+function routesOf(
+  world: World,
+  empty: boolean,
+  chatRest: () => Promise<void>,
+): readonly (readonly [RegExp, Handler])[] {
   return [
     [/^POST \/sessions$/, signIn],
     [/^GET \/session$/, () => session],
@@ -172,7 +189,7 @@ function routesOf(world: World, empty: boolean): readonly (readonly [RegExp, Han
     [/^GET \/checklist$/, () => checklistOf(empty)],
     [/^GET \/system$/, () => systemOf(world)],
     [/^GET \/audit$/, () => page(auditOf(world))],
-    [/^POST \/playground\/chat$/, (request) => chat(world, request)],
+    [/^POST \/playground\/chat$/, (request) => chat(world, request, chatRest())],
   ];
 }
 
@@ -251,20 +268,26 @@ async function addUpstream(world: World, request: Request): Promise<Response> {
   return Response.json(upstream, { status: 201 });
 }
 
-async function chat(world: World, request: Request): Promise<Response> {
+/** Streams half a sentence, waits as long as the test wants, then the rest. */
+async function chat(world: World, request: Request, rest: Promise<void>): Promise<Response> {
   const body: { model: string } = JSON.parse(await request.text());
+  if (body.model === "qwen3-4b")
+    return refuse(404, "model.unpriced", "qwen3-4b has no price", { field: "model" });
   const words =
     "there was a lighthouse keeper who counted the ships, and every ship had a name.".split(" ");
   const chunk = (value: object) => `data: ${JSON.stringify(value)}\n\n`;
+  const said = (some: readonly string[]) =>
+    some.map((word) => chunk({ choices: [{ delta: { content: `${word} ` } }] })).join("");
   const stream = new ReadableStream({
-    start: (controller) => {
-      for (const word of words)
-        controller.enqueue(chunk({ choices: [{ delta: { content: `${word} ` } }] }));
+    start: async (controller) => {
+      controller.enqueue(said(words.slice(0, 5)));
+      await rest;
+      controller.enqueue(said(words.slice(5)));
       controller.enqueue(chunk({ choices: [{ delta: {}, finish_reason: "stop" }] }));
       controller.enqueue(
         `${chunk({ choices: [], usage: { prompt_tokens: 5, completion_tokens: 16 } })}data: [DONE]\n\n`,
       );
-      if (body.model !== "qwen3-4b") controller.close();
+      controller.close();
     },
   });
   return new Response(stream, {

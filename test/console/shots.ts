@@ -23,8 +23,8 @@ for (const [viewName, view] of Object.entries(VIEWS)) {
   const errors = watchErrors(page);
   await page.goto(`${fixture.url}/start?link=${ONE_TIME_LINK}`);
   await page.getByRole("heading", { level: 1, name: "Start" }).waitFor();
-  for (const [name, path] of PAGES.filter(
-    ([name]) => wanted.length === 0 || wanted.includes(name),
+  for (const { name, path } of PAGES.filter(
+    (one) => wanted.length === 0 || wanted.includes(one.name),
   )) {
     await page.goto(fixture.url + path(fixture.world));
     await page.waitForLoadState("networkidle");

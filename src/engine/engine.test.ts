@@ -88,10 +88,8 @@ async function someText() {
 describe("chat", () => {
   test("200: an answer with real token counts, the same text for the same seed", async () => {
     const sampled = { ...question, temperature: 1.2, seed: 11, max_tokens: 12 };
-    const [first, second] = await Promise.all([
-      read(Chat, engine.ask(CHAT, sampled)),
-      read(Chat, engine.ask(CHAT, sampled)),
-    ]);
+    const first = await read(Chat, engine.ask(CHAT, sampled));
+    const second = await read(Chat, engine.ask(CHAT, sampled));
     expect(first.choices).toEqual(second.choices);
     // <|user|> What is a d o g ? <|end|> <|assistant|>, whatever merges the vocabulary has.
     expect(first.usage.prompt_tokens).toBeGreaterThanOrEqual(6);
@@ -352,4 +350,15 @@ test("drain: what runs may end, what comes is refused, and the port is free afte
   await chunksOf(open);
   await drained;
   expect(fetch(`${draining.url}/healthz`)).rejects.toThrow();
+});
+
+test("drain: what takes too long ends with an error event, not with a text that looks whole", async () => {
+  const draining = await openTestEngine({ slots: 1 });
+  const asked = { ...long, stream: true, n: 8, max_tokens: 500, temperature: 2 };
+  const answer = await draining.ask("/v1/completions", asked);
+  const text = answer.text();
+  await draining.drain(0);
+  const events = (await text).split("\n\n").filter((event) => event !== "");
+  expect(events.at(-1)).toStartWith('data: {"error":');
+  expect(events.at(-1)).toContain("service.draining");
 });

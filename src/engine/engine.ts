@@ -27,6 +27,7 @@ const WAITING_MAX = 32;
 const BODY_BYTES_MAX = 8 * 1_048_576;
 /** A reader that takes nothing for so long, once its answer is written, is let go. */
 const READER_IDLE_S = 60;
+const LAST_WORDS_MS = 1_000;
 
 type Answer = (request: Request, caller: Caller, leave: () => void) => Promise<Response> | Response;
 
@@ -239,7 +240,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     url: `http://${options.host}:${port}`,
     drain: async (withinMs) => {
       await door.drain(withinMs);
-      await server.stop(true);
+      // The last words of those who were cut are on their way; a reader who takes nothing does not hold the stop up.
+      const cut = setTimeout(() => void server.stop(true), LAST_WORDS_MS);
+      await server.stop();
+      clearTimeout(cut);
       await shelf.close();
       await llama.dispose();
     },

@@ -143,17 +143,21 @@ function answerStream(
   end: () => void,
 ): Response {
   const text = new TextEncoder();
+  let isRead = true;
   const stream = new ReadableStream<Uint8Array>({
     start: (controller) => {
       const write = (event: string) => {
-        if (!caller.signal.aborted) controller.enqueue(text.encode(event));
+        if (isRead) controller.enqueue(text.encode(event));
       };
       void writeStream(deps, caller, exchange, write)
-        .then(() => caller.signal.aborted || controller.close())
+        .then(() => isRead && controller.close())
         .catch((error: unknown) => deps.log.warn("engine.stream", { reason: errorText(error) }))
         .finally(end);
     },
-    cancel: leave,
+    cancel: () => {
+      isRead = false;
+      leave();
+    },
   });
   return new Response(stream, { headers: { ...STREAM_HEADERS, "x-request-id": exchange.head.id } });
 }

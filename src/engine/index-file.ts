@@ -40,6 +40,8 @@ export function openIndexReader(folder: string, log: Log): IndexReader {
         ]),
       );
     } catch (error) {
+      // Before the first set-up there is none.
+      if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
       log.warn("engine.index_unreadable", { path, reason: errorText(error).slice(0, 300) });
     }
   };

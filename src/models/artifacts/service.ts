@@ -40,12 +40,12 @@ async function create(deps: PullDeps, asker: Asker, { name }: PullInput): Promis
     });
   return deps.inTransaction(async (trx) => {
     const store = openPullStore(trx);
-    const at = new Date(deps.clock.nowMs());
-    const isNew = await store.insertQueued(organisationId, name, keyId, at);
+    const asked = { by: keyId, at: new Date(deps.clock.nowMs()) };
+    const isNew = await store.insertQueued(organisationId, name, asked);
     const found = await store.selectForChange(organisationId, name);
     if (!found) throw new Error(`the pull of ${name} is gone within its own transaction`);
     if (!isNew && (found.state === "queued" || found.state === "running")) return toView(found);
-    if (!isNew) await store.updateQueued(organisationId, name, keyId, at);
+    if (!isNew) await store.updateQueued(organisationId, name, asked);
     await deps.audit(trx, {
       organisationId,
       actor: keyId,

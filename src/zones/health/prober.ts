@@ -23,6 +23,9 @@ export interface Prober {
   close(): Promise<void>;
 }
 
+/** After a start engines may be starting as well: then they are asked every second, so that nobody sees them down for long. */
+const EAGER_ROUNDS = 10;
+const EAGER_MS = 1_000;
 /** Engines that do not answer hold a place for 5 s each. */
 const AT_ONCE_MAX = 16;
 
@@ -70,7 +73,7 @@ async function round(deps: ProberDeps, before: Seen, signal: AbortSignal): Promi
 async function run(deps: ProberDeps, signal: AbortSignal): Promise<void> {
   const pause = deps.pause ?? pauseFor;
   let seen: Seen = new Map();
-  while (!signal.aborted) {
+  for (let rounds = 1; !signal.aborted; rounds += 1) {
     const startedMs = deps.clock.monotonicMs();
     try {
       seen = await round(deps, seen, signal);
@@ -78,7 +81,10 @@ async function run(deps: ProberDeps, signal: AbortSignal): Promise<void> {
       deps.log.warn("health.round_failed", { reason: errorText(error) });
     }
     if (signal.aborted) return;
-    await pause(pauseMs(deps.clock.monotonicMs() - startedMs, deps.dice.next()), signal);
+    const isDown = [...seen.values()].includes(false);
+    const eager = rounds <= EAGER_ROUNDS && isDown;
+    const roundTookMs = deps.clock.monotonicMs() - startedMs;
+    await pause(eager ? EAGER_MS : pauseMs(roundTookMs, deps.dice.next()), signal);
   }
 }
 

@@ -80,8 +80,11 @@ test("each round asks every engine that is enabled then, and tells only of chang
   asked.splice(0);
   await next();
   expect(asked).toEqual(["engine_b"]);
-  expect(pauses.every((ms) => ms >= 9_000 && ms <= 11_000)).toBe(true);
-  expect(new Set(pauses).size).toBe(pauses.length);
+  // What is down so soon after the start is asked again at once.
+  expect(pauses[2]).toBe(1_000);
+  const usual = pauses.toSpliced(2, 1);
+  expect(usual.every((ms) => ms >= 9_000 && ms <= 11_000)).toBe(true);
+  expect(new Set(usual).size).toBe(usual.length);
   await prober.close();
 });
 

@@ -68,14 +68,6 @@ export function childEnvironment(
   return { ...Object.fromEntries(inherited), ...settings };
 }
 
-/** What pip reads of the environment: where its index is, and where its own settings lie. */
-export function pipEnvironment(
-  env: Readonly<Record<string, string | undefined>> = process.env,
-): Readonly<Record<string, string | undefined>> {
-  const names = /^(PIP_[A-Z_]+|HOME|XDG_CONFIG_(HOME|DIRS)|VIRTUAL_ENV)$/;
-  return Object.fromEntries(Object.entries(env).filter(([name]) => names.test(name)));
-}
-
 /** https://no-color.org: any non-empty value means no colours. */
 export function wantsNoColour(
   env: Readonly<Record<string, string | undefined>> = process.env,

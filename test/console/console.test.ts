@@ -271,7 +271,7 @@ describe("live", () => {
     await live.goto(`${fixture.url}/`);
     await live.getByRole("heading", { name: "Spend by model" }).waitFor();
     await live.route("**/api/v1/**", (route) => route.abort());
-    const away = live.getByText("Control does not answer.").first();
+    const away = live.getByText("control.unreachable").first();
     while (!(await away.isVisible())) await live.clock.fastForward(2_000);
     expect(await live.locator(".totals").isVisible()).toBe(true);
     await live.unroute("**/api/v1/**");

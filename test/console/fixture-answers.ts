@@ -5,9 +5,6 @@ import { toPico } from "../../console/format.ts";
 import { formatDecimal } from "../../src/kit/money.ts";
 import { rateOf, type World } from "./fixtures.ts";
 
-/** As the ledger counts them: a caller who leaves is none. */
-const isFailure = ({ status }: Api.RequestRow) => status !== "ok" && status !== "caller_left";
-
 /** As the ledger counts them: a caller who left is no failure. */
 export const isFailure = (row: Api.RequestRow) => !["ok", "caller_left"].includes(row.status);
 

@@ -229,10 +229,10 @@ async function createKey(world: World, request: Request): Promise<Response> {
     kind: body.kind,
     role: body.role ?? null,
     projectId: body.projectId ?? "",
-    limits: body.limits ?? {
-      requestsPerMinute: null,
-      tokensPerMinute: null,
-      concurrentStreams: null,
+    limits: {
+      requestsPerMinute: body.limits?.requestsPerMinute ?? null,
+      tokensPerMinute: body.limits?.tokensPerMinute ?? null,
+      concurrentStreams: body.limits?.concurrentStreams ?? null,
     },
     createdAt: new Date().toISOString(),
     expiresAt: body.expiresAt ?? null,

@@ -48,6 +48,7 @@ export const REQUEST_STATUSES = [
   "caller_left",
   "interrupted",
 ] as const satisfies readonly NonNullable<Sdk.ListRequestsQuery["status"]>[];
+export type RequestStatus = (typeof REQUEST_STATUSES)[number];
 
 /** A list as control answers it. */
 export interface Page<T> {

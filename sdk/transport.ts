@@ -128,14 +128,14 @@ function headersOf(connection: Connection, { method, body }: Call): Record<strin
 /** Its own abort comes back to the caller as it is; everything else is a failure to reach control. */
 function unreached(connection: Connection, call: Call, error: unknown): unknown {
   if (call.signal?.aborted || connection.signal?.aborted) return error;
-  const at = connection.url === "" ? "" : ` at ${connection.url}`;
+  const { url } = connection;
   const late = error instanceof Error && error.name === "TimeoutError";
   return new Failure(
     0,
     {
       code: late ? "control.timeout" : "control.unreachable",
-      message: `control does not answer${at}${late ? " in time" : ""}`,
-      hint: "is it running? `intertie up` starts it, `intertie doctor` says what is wrong",
+      message: url === "" ? "Control does not answer." : `control does not answer at ${url}`,
+      hint: "Is `intertie up` still running? `intertie doctor` says what is wrong.",
     },
     error,
   );

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useMemo, useState, type ReactNode } from "react";
 import { queries } from "../api.ts";
-import { REQUEST_STATUSES, type RequestRow } from "../api.types.ts";
+import { REQUEST_STATUSES, type RequestRow, type RequestStatus } from "../api.types.ts";
 import { count, duration, moneyColumn, toPico, when } from "../format.ts";
 import { useSettings } from "../settings.ts";
 import { Answer, Empty } from "../ui/answer.tsx";
@@ -60,7 +60,10 @@ export function RequestsPage() {
     refetchInterval: live === "off" ? false : LIVE_MS,
     placeholderData: (old) => old,
   });
-  const rows = useMemo(() => matching(requests.data?.items ?? [], find), [requests.data, find]);
+  const rows = useMemo(
+    () => matching(requests.data?.items ?? [], filter.status, find),
+    [requests.data, filter.status, find],
+  );
   return (
     <Page
       title="Requests"
@@ -166,14 +169,25 @@ function More({ shown, of }: { shown: number; of: number }): ReactNode {
 const rowIdOf = (row: RequestRow) => `${row.requestId}.${row.attempt}`;
 const requestIdOf = (rowId: string) => rowId.split(".")[0] ?? rowId;
 
-function matching(rows: readonly RequestRow[], find: string | undefined) {
+/** The rows of the filter before stay while the next are asked for, but never under a heading that is not theirs. */
+const isOf = (row: RequestRow, status: RequestStatus) =>
+  status === "failures"
+    ? row.status !== "ok" && row.status !== "caller_left"
+    : row.status === status;
+
+function matching(
+  rows: readonly RequestRow[],
+  status: RequestStatus | undefined,
+  find: string | undefined,
+) {
   const text = find?.toLowerCase();
   return rows.filter(
     (row) =>
-      text === undefined ||
-      [row.requestId, row.model, row.keyName, row.engine, row.zone, row.project, row.status].some(
-        (value) => value.toLowerCase().includes(text),
-      ),
+      (status === undefined || isOf(row, status)) &&
+      (text === undefined ||
+        [row.requestId, row.model, row.keyName, row.engine, row.zone, row.project, row.status].some(
+          (value) => value.toLowerCase().includes(text),
+        )),
   );
 }
 

@@ -21,13 +21,14 @@ import { openMetrics, type Metrics } from "../../kit/metrics.ts";
 import { hmac } from "../../kit/secret.ts";
 import { openSnapshotHolder, type SnapshotHolder } from "../../snapshot/load.ts";
 import { createUplinkClient } from "../../uplink/client.ts";
+import { openLoadPublisher } from "../../uplink/channels/load-publisher.ts";
 import { openUplink, type GatewayUplink } from "../../uplink/gateway.ts";
-import { openLoadLedger } from "../../zones/routing/load.state.ts";
+import { openLoadLedger, type LoadLedger } from "../../zones/routing/load.state.ts";
 import { openCredential } from "../../zones/topology/credential.rules.ts";
 import { replaceFile } from "../data-dir.ts";
 import { openClosers, type StartRole } from "../role.ts";
 import { readKeys, type Keys } from "./foundation.ts";
-import { loopbackUrl, tlsOf } from "./listen.ts";
+import { controlUrl, gatewayUrl, tlsOf } from "./listen.ts";
 
 /** Chosen once for a gateway's folder; the epoch is the newest that control gave it. */
 const Identity = z.object({
@@ -112,13 +113,31 @@ function firstSnapshot(holder: SnapshotHolder): Promise<boolean> {
   return Promise.race([swapped, Bun.sleep(CONTROL_WAIT_MS).then(() => false)]);
 }
 
+/** What is open on each engine, told to the other gateways of the cell and heard from them. */
+function shareLoad(
+  config: Config,
+  gateway: string,
+  load: LoadLedger,
+  uplink: GatewayUplink,
+): () => void {
+  const { feed } = uplink;
+  const unsubscribe = feed.subscribe((delta) => load.absorb(delta, clock.monotonicMs()));
+  const cell = config.INTERTIE_CELL;
+  const epoch = () => uplink.status().epoch;
+  const publisher = openLoadPublisher({ feed, own: load.own, cell, gateway, epoch, clock });
+  return () => {
+    unsubscribe();
+    publisher.close();
+  };
+}
+
 /** Opens what lies on this gateway's disk, and the uplink above it. */
 async function openGround(config: Config, keys: Keys, log: Log) {
   const folder = join(config.dataDir, "gateways", String(config.INTERTIE_SLOT));
   const identity = openIdentity(folder);
   const { gateway } = identity;
   const client = createUplinkClient({
-    controlUrl: config.INTERTIE_CONTROL_URL ?? loopbackUrl(config, config.INTERTIE_CONTROL_PORT),
+    controlUrl: config.INTERTIE_CONTROL_URL ?? controlUrl(config),
     key: keys.derived("uplink"),
     gateway,
   });
@@ -142,7 +161,7 @@ async function openGround(config: Config, keys: Keys, log: Log) {
     client,
     about: {
       cell: config.INTERTIE_CELL,
-      address: loopbackUrl(config, config.INTERTIE_GATEWAY_PORT),
+      address: gatewayUrl(config),
       productVersion: packageJson.version,
     },
     journal,
@@ -164,6 +183,7 @@ export const startGateway: StartRole = async (config, log) => {
   const leases = openLeaseHolder({ source: uplink.leases, clock });
   closers.defer("leases", () => leases.close());
   const load = openLoadLedger(config.INTERTIE_CELL);
+  closers.defer("load feed", shareLoad(config, gateway, load, uplink));
   const metrics = openMetrics();
   const lines = openLines((text) => void process.stdout.write(text));
   closers.defer("access log", () => lines.close());

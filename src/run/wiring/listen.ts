@@ -3,12 +3,21 @@
 import { readFileSync } from "node:fs";
 import type { Config } from "../../config.ts";
 
-const ANY = new Set(["0.0.0.0", "::", "127.0.0.1", "::1", "localhost"]);
+const LOOPBACK_OR_ANY = new Set(["0.0.0.0", "::", "127.0.0.1", "localhost"]);
+const schemeOf = (config: Config) => (config.INTERTIE_TLS_CERT === undefined ? "http" : "https");
 
-/** As another process on this machine reaches the port: by loopback wherever the role listens there. */
-export function loopbackUrl(config: Config, port: number): string {
-  const scheme = config.INTERTIE_TLS_CERT === undefined ? "http" : "https";
-  return `${scheme}://${ANY.has(config.INTERTIE_HOST) ? "127.0.0.1" : config.INTERTIE_HOST}:${port}`;
+/** Control, from another role on this machine: it listens on loopback whatever else it listens on. */
+export function controlUrl(config: Config): string {
+  const host = config.INTERTIE_HOST === "::1" ? "[::1]" : "127.0.0.1";
+  return `${schemeOf(config)}://${host}:${config.INTERTIE_CONTROL_PORT}`;
+}
+
+/** A gateway, from control on this machine. */
+export function gatewayUrl(config: Config): string {
+  const { INTERTIE_HOST: host } = config;
+  const literal = host.includes(":") ? `[${host}]` : host;
+  const reached = LOOPBACK_OR_ANY.has(host) ? "127.0.0.1" : literal;
+  return `${schemeOf(config)}://${reached}:${config.INTERTIE_GATEWAY_PORT}`;
 }
 
 export function tlsOf(config: Config): {
@@ -21,6 +30,6 @@ export function tlsOf(config: Config): {
 
 /** As a person types it: a loopback or wildcard host is `localhost`. */
 export function publicUrl(config: Config, port: number): string {
-  const scheme = config.INTERTIE_TLS_CERT === undefined ? "http" : "https";
-  return `${scheme}://${ANY.has(config.INTERTIE_HOST) ? "localhost" : config.INTERTIE_HOST}:${port}`;
+  const { INTERTIE_HOST: host } = config;
+  return `${schemeOf(config)}://${LOOPBACK_OR_ANY.has(host) ? "localhost" : host}:${port}`;
 }

@@ -17,7 +17,7 @@ import { openClosers, type StartRole } from "../role.ts";
 import { controlRoutes, type Services } from "../routes.ts";
 import { databaseUrlOf, openFoundation, readKeys, type Foundation } from "./foundation.ts";
 import { createLimits } from "./limits.ts";
-import { tlsOf } from "./listen.ts";
+import { isLocalOnly, tlsOf } from "./listen.ts";
 import { createProbes, type Probes } from "./probes.ts";
 import { createServices } from "./services.ts";
 
@@ -59,7 +59,7 @@ function openServers(
   handlers: Parameters<typeof openHttpServer>[0]["handlers"],
 ) {
   const { clock, dice, log } = foundation;
-  const open = isLoopback(config.INTERTIE_HOST);
+  const open = isLocalOnly(config);
   return listenersOf(config).map((host) =>
     openHttpServer({
       host,

@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import type { Config } from "../../config.ts";
+import { isLoopback } from "../exposure.ts";
 
 const LOOPBACK_OR_ANY = new Set(["0.0.0.0", "::", "127.0.0.1", "localhost"]);
 const schemeOf = (config: Config) => (config.INTERTIE_TLS_CERT === undefined ? "http" : "https");
@@ -18,6 +19,11 @@ export function gatewayUrl(config: Config): string {
   const literal = host.includes(":") ? `[${host}]` : host;
   const reached = LOOPBACK_OR_ANY.has(host) ? "127.0.0.1" : literal;
   return `${schemeOf(config)}://${reached}:${config.INTERTIE_GATEWAY_PORT}`;
+}
+
+/** Only programs of this machine can come: by loopback, and no proxy brings others. */
+export function isLocalOnly(config: Config): boolean {
+  return isLoopback(config.INTERTIE_HOST) && !config.INTERTIE_BEHIND_PROXY;
 }
 
 export function tlsOf(config: Config): {

@@ -8,8 +8,8 @@ import type { Principal } from "../../http/types.ts";
 import { Fault } from "../../kit/fault.ts";
 import type { Counter, Gauge, Metrics } from "../../kit/metrics.ts";
 import type { Publisher } from "../../snapshot/publish.ts";
-import { isLoopback } from "../exposure.ts";
 import type { Foundation } from "./foundation.ts";
+import { isLocalOnly } from "./listen.ts";
 
 export interface Probes {
   readonly handler: Handler;
@@ -78,7 +78,7 @@ export function createProbes(
     return Response.json({ ready: reasons.length === 0, reasons }, { status });
   };
   const render = async (request: Request) => {
-    if (!isLoopback(config.INTERTIE_HOST)) {
+    if (!isLocalOnly(config)) {
       const { permissions } = await authenticate(request);
       if (!permissions.has("system.read"))
         throw new Fault("permission.denied", {

@@ -24,11 +24,10 @@ import { openStatusStore } from "../../system/status/store.ts";
 import { askEngine } from "../../zones/health/ask.ts";
 import { checkEngine, selectProbes } from "../../zones/health/service.ts";
 import { createTopologyService, selectServingEngines } from "../../zones/topology/service.ts";
-import { isLoopback } from "../exposure.ts";
 import type { Services } from "../routes.ts";
 import type { Foundation } from "./foundation.ts";
 import { createIdentity } from "./identity.ts";
-import { publicUrl } from "./listen.ts";
+import { isLocalOnly, publicUrl } from "./listen.ts";
 
 /** A gateway that was heard from this lately can be sent a chat. */
 const GATEWAY_FRESH_MS = 10_000;
@@ -76,7 +75,7 @@ export function createServices(
   gateways: GatewaysService,
 ): Services {
   const { database, clock } = foundation;
-  const { orgs, keys, sessions } = createIdentity(foundation, !isLoopback(config.INTERTIE_HOST));
+  const { orgs, keys, sessions } = createIdentity(foundation, !isLocalOnly(config));
   const status = openStatusStore(database.db);
   return {
     orgs,

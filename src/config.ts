@@ -26,6 +26,7 @@ const Environment = z.object({
   INTERTIE_BEHIND_PROXY: Flag.default(false),
   INTERTIE_CONTROL_URL: z.url().optional(),
   INTERTIE_SNAPSHOT_AGE_MAX_S: z.coerce.number().int().min(1).default(86_400),
+  INTERTIE_METRICS_TOKEN: z.string().min(16).optional(),
   INTERTIE_CELL: z.string().max(63).default("local"),
   INTERTIE_SLOT: z.coerce.number().int().min(0).max(255).default(0),
   INTERTIE_DRAIN_MAX_S: z.coerce.number().int().min(0).default(30),

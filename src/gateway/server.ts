@@ -17,6 +17,8 @@ export interface GatewayServerOptions {
   readonly port: number;
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly metrics: Metrics;
+  /** False: /metrics does not exist for this caller. */
+  readonly mayReadMetrics: (request: Request) => boolean;
   /** Reasons why this gateway cannot keep its promises; empty: ready. */
   readonly unready: () => readonly string[];
 }
@@ -123,7 +125,7 @@ class Gateway {
     if (path === "/") return new Response(request.method === "HEAD" ? null : "Intertie gateway\n");
     if (path === "/healthz") return new Response("ok\n");
     if (path === "/readyz") return this.#ready();
-    if (path === "/metrics")
+    if (path === "/metrics" && this.#options.mayReadMetrics(request))
       return new Response(this.#options.metrics.render(), {
         headers: { "content-type": "text/plain; version=0.0.4" },
       });

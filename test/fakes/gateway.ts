@@ -216,6 +216,7 @@ export function openTestGateway(
     port: 0,
     metrics: openMetrics(),
     unready: options.unready ?? (() => []),
+    mayReadMetrics: () => true,
     ...(options.tls === undefined ? {} : { tls: options.tls }),
   });
   const post: TestGateway["post"] = (path, body, headers = {}) =>

@@ -28,7 +28,7 @@ import { openCredential } from "../../zones/topology/credential.rules.ts";
 import { replaceFile } from "../data-dir.ts";
 import { openClosers, type StartRole } from "../role.ts";
 import { readKeys, type Keys } from "./foundation.ts";
-import { controlUrl, gatewayUrl, tlsOf } from "./listen.ts";
+import { controlUrl, gatewayUrl, metricsGuard, tlsOf } from "./listen.ts";
 
 /** Chosen once for a gateway's folder; the epoch is the newest that control gave it. */
 const Identity = z.object({
@@ -213,6 +213,7 @@ export const startGateway: StartRole = async (config, log) => {
       port: config.INTERTIE_GATEWAY_PORT,
       ...tlsOf(config),
       metrics,
+      mayReadMetrics: metricsGuard(config),
       unready: () => unreadyReasons(holder, journal, uplink),
     },
   );

@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import type { Config } from "../../config.ts";
+import { equalBytes } from "../../kit/secret.ts";
 import { isLoopback } from "../exposure.ts";
 
 const LOOPBACK_OR_ANY = new Set(["0.0.0.0", "::", "127.0.0.1", "localhost"]);
@@ -38,4 +39,14 @@ export function tlsOf(config: Config): {
 export function publicUrl(config: Config, port: number): string {
   const { INTERTIE_HOST: host } = config;
   return `${schemeOf(config)}://${LOOPBACK_OR_ANY.has(host) ? "localhost" : host}:${port}`;
+}
+
+/** Metrics tell of customers and volumes: on this machine they are open, beyond it they need the token that an operator set. */
+export function metricsGuard(config: Config): (request: Request) => boolean {
+  if (isLocalOnly(config)) return () => true;
+  const { INTERTIE_METRICS_TOKEN: token } = config;
+  if (token === undefined) return () => false;
+  const expected = new TextEncoder().encode(`Bearer ${token}`);
+  return (request) =>
+    equalBytes(new TextEncoder().encode(request.headers.get("authorization") ?? ""), expected);
 }

@@ -9,7 +9,7 @@ import { Fault } from "../../kit/fault.ts";
 import type { Counter, Gauge, Metrics } from "../../kit/metrics.ts";
 import type { Publisher } from "../../snapshot/publish.ts";
 import type { Foundation } from "./foundation.ts";
-import { isLocalOnly } from "./listen.ts";
+import { metricsGuard } from "./listen.ts";
 
 export interface Probes {
   readonly handler: Handler;
@@ -55,6 +55,7 @@ export function createProbes(
 ): Probes {
   const { db } = foundation.database;
   const gauges = gaugesOf(metrics);
+  const mayRead = metricsGuard(config);
   let latest: Publisher["latest"] = () => undefined;
   metrics.observed(
     "intertie_snapshot_sequence",
@@ -78,7 +79,7 @@ export function createProbes(
     return Response.json({ ready: reasons.length === 0, reasons }, { status });
   };
   const render = async (request: Request) => {
-    if (!isLocalOnly(config)) {
+    if (!mayRead(request)) {
       const { permissions } = await authenticate(request);
       if (!permissions.has("system.read"))
         throw new Fault("permission.denied", {

@@ -52,6 +52,8 @@ interface Machine {
   isCut: boolean;
   process: Process | undefined;
   heardAtMs: number;
+  sessions: number;
+  openedAtMs: number;
   hasLeft: boolean;
   /** Its journal: what each segment says was spent; and how far it is posted. */
   readonly segments: bigint[];
@@ -92,6 +94,8 @@ export function openWorld(database: Database, plan: Plan) {
     isCut: false,
     process: undefined,
     heardAtMs: -Infinity,
+    sessions: 0,
+    openedAtMs: -Infinity,
     hasLeft: false,
     segments: [],
     posted: 0,
@@ -104,6 +108,7 @@ export function openWorld(database: Database, plan: Plan) {
         gateway: each.id,
         agoMs: clock.monotonicMs() - each.heardAtMs,
         left: each.hasLeft,
+        predecessorAgoMs: each.sessions > 1 ? clock.monotonicMs() - each.openedAtMs : null,
       }));
     const limitOf = (resource: LeaseResource) => plan.limits[resource];
     const deps = { inTransaction, limitOf, clock, log: silentLog, terms: TERMS };
@@ -152,8 +157,12 @@ export function openWorld(database: Database, plan: Plan) {
     const source = openInProcessSource({
       giver: {
         open: (opening) => {
-          machine.hasLeft = false;
-          return over((own) => own.open(opening));
+          return over((own) => {
+            machine.hasLeft = false;
+            machine.sessions += 1;
+            machine.openedAtMs = clock.monotonicMs();
+            return own.open(opening);
+          });
         },
         exchange: (exchange) => over((own) => own.exchange(exchange)),
         leave: (gateway, epoch) =>

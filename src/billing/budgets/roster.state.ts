@@ -62,9 +62,12 @@ export class Roster {
 
   constructor(terms: LeaseTerms, { seen, absences, tailsUntilMs }: Past, startMs: number) {
     this.#terms = terms;
-    for (const { gateway, agoMs, left } of seen) {
+    for (const { gateway, agoMs, left, predecessorAgoMs } of seen) {
       const untilMs = startMs - agoMs + (left ? WINDOW_MS : lapseMs(terms));
-      if (untilMs > startMs) this.#unknown.set(gateway, { untilMs, alive: !left });
+      this.#unknown.set(gateway, { untilMs, alive: !left });
+      // Only the control that crashed knew what that one had used.
+      const overMs = startMs - (predecessorAgoMs ?? Infinity) + WINDOW_MS;
+      this.#unknown.set(`${gateway}, before`, { untilMs: overMs, alive: false });
     }
     for (const [gateway, absence] of absences) this.#absences.set(gateway, absence);
     const isFresh = seen.length + absences.size === 0;

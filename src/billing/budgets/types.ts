@@ -118,6 +118,8 @@ export interface SeenGateway {
   readonly gateway: string;
   readonly agoMs: number;
   readonly left: boolean;
+  /** An earlier process of it ended at least this long ago, as far as is known; null: there was none. */
+  readonly predecessorAgoMs: number | null;
 }
 
 /** Control's end: who may use how much. */

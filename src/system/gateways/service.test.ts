@@ -71,6 +71,10 @@ test("a gateway was seen more recently than what is written says, never less", a
     gateway: mine.gateway,
     agoMs: 60_000 - SEEN_EVERY_MS,
     left: false,
+    predecessorAgoMs: null,
   });
   expect(await known(57_000)).toBeUndefined();
+  await service().open(mine);
+  clock.advance(5_000);
+  expect(await known(60_000)).toMatchObject({ predecessorAgoMs: 5_000 });
 });

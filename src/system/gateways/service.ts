@@ -69,6 +69,8 @@ export function createGatewaysService({ db, clock }: GatewaysDeps): GatewaysServ
         gateway: row.id,
         agoMs: Math.max(0, nowMs - row.seen_at.getTime() - SEEN_EVERY_MS),
         left: row.left_at !== null,
+        // A session may also have resumed: then this only errs on the safe side.
+        predecessorAgoMs: row.epoch === 1 ? null : Math.max(0, nowMs - row.opened_at.getTime()),
       }));
     },
   };

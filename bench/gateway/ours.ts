@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { readRunState } from "../../src/run/data-dir.ts";
 import type { Target } from "./load.ts";
 import { cpuUs, firstLine, freePort, start, type Running } from "./process.ts";
 
@@ -16,7 +17,6 @@ const PLENTY = {
 };
 const MODELS = ["mock", "mock-stream-1", "mock-stream-4", "mock-stream-16"];
 
-const Ready = z.object({ api: z.url(), console: z.url() });
 const Created = z.object({ token: z.string() });
 
 type Keep = (running: Running) => Running;
@@ -65,11 +65,10 @@ async function untilServed(url: string, token: string): Promise<void> {
   throw new Error("our gateway did not serve the bench's model within 10 s");
 }
 
-/** Processes whose command line names this role, among the descendants of `up`. */
-async function pidsOf(role: string, dataDir: string): Promise<number[]> {
-  const text = await new Response(Bun.spawn(["pgrep", "-f", `main.ts ${role}`]).stdout).text();
-  const pids = text.trim().split("\n").filter(Boolean).map(Number);
-  return pids.filter((pid) => readFileSync(`/proc/${pid}/environ`, "utf8").includes(dataDir));
+/** Process ids of a role, as `up` wrote them down. */
+function pidsOf(dataDir: string, role: string): number[] {
+  const roles = readRunState(dataDir)?.roles ?? [];
+  return roles.filter(({ name }) => name.replace(/-\d+$/, "") === role).map(({ pid }) => pid);
 }
 
 export interface Ours {
@@ -91,13 +90,13 @@ export async function openOurs(
   const up = keep(
     start("node", [join(ROOT, "bin", "intertie.mjs"), "up", ...flags], { output: "pipe", env }),
   );
-  const ready = Ready.parse(JSON.parse(await firstLine(up)));
+  await firstLine(up);
   const adminKey = readFileSync(join(dataDir, "admin.key"), "utf8").trim();
-  const token = await setUp(control(ready.console, adminKey), upstreamPorts);
+  const token = await setUp(control(`http://127.0.0.1:${ports.control}`, adminKey), upstreamPorts);
   const url = `http://127.0.0.1:${ports.gateway}/v1`;
   await untilServed(url, token);
-  const pids = await pidsOf("gateway", dataDir);
-  const others = [...(await pidsOf("control", dataDir)), ...(await pidsOf("worker", dataDir))];
+  const pids = pidsOf(dataDir, "gateway");
+  const others = [...pidsOf(dataDir, "control"), ...pidsOf(dataDir, "worker")];
   const before = cpuUs(others);
   return {
     target: { url, headers: { authorization: `Bearer ${token}` }, pids },

@@ -48,6 +48,14 @@ test("data is kept between runs, the password is secret, a killed server's lock 
   expect(await answer(running, "select a from kept")).toEqual([{ a: 7n }]);
 });
 
+test.if(process.platform === "linux")("the server does not inherit our environment", async () => {
+  process.env["INTERTIE_MASTER_KEY"] = "must not be seen";
+  running = await startEmbedded({ folder });
+  delete process.env["INTERTIE_MASTER_KEY"];
+  const environment = readFileSync(`/proc/${running.pid}/environ`, "utf8");
+  expect(environment.includes("INTERTIE")).toBe(false);
+});
+
 test("data of another major version is refused by name", async () => {
   const other = join(parent, "other");
   await (await startEmbedded({ folder: other, durable: false })).stop();

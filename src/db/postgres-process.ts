@@ -59,6 +59,9 @@ async function binaries(): Promise<Binaries> {
   }
 }
 
+/** Ours may hold the master key, and the account that the server runs as must not see it. */
+const ENVIRONMENT = { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C" };
+
 interface Account {
   readonly uid: number;
   readonly gid: number;
@@ -88,7 +91,9 @@ function commandAs(account: Account | undefined, needs: readonly string[], comma
   if (!account) return command;
   const drop = ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--clear-groups"];
   const reachable = needs.every(
-    (path) => spawnSync("setpriv", [...drop.slice(1), "test", "-x", path]).status === 0,
+    (path) =>
+      spawnSync("setpriv", [...drop.slice(1), "test", "-x", path], { env: ENVIRONMENT }).status ===
+      0,
   );
   const reach = reachable
     ? []
@@ -97,7 +102,7 @@ function commandAs(account: Account | undefined, needs: readonly string[], comma
 }
 
 function run([command = "", ...rest]: string[], cwd: string): void {
-  const result = spawnSync(command, rest, { cwd, encoding: "utf8" });
+  const result = spawnSync(command, rest, { cwd, encoding: "utf8", env: ENVIRONMENT });
   if (result.status === 0) return;
   const reason = (result.error?.message ?? `${result.stdout}\n${result.stderr}`).trim();
   throw new Fault("database.unavailable", {
@@ -261,6 +266,7 @@ export async function startServer(server: ServerFolder): Promise<RunningServer> 
   // A session of its own: Ctrl-C in the terminal reaches us, and we stop Postgres last.
   const child = spawn(command, rest, {
     cwd: server.folder,
+    env: ENVIRONMENT,
     detached: true,
     stdio: ["ignore", log, log],
   });

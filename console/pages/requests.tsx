@@ -72,18 +72,20 @@ export function RequestsPage() {
     >
       <Filters rows={requests.data?.items ?? []} />
       <Answer query={requests} rows={8}>
-        {() => <List rows={rows} />}
+        {() => (
+          <List rows={rows} question={JSON.stringify([filter, find, requests.isPlaceholderData])} />
+        )}
       </Answer>
     </Page>
   );
 }
 
 /** While a reader points at the list, is inside it or has a row open, it stands still and says how much is new. */
-function List({ rows: latest }: { rows: readonly RequestRow[] }) {
+function List({ rows: latest, question }: { rows: readonly RequestRow[]; question: string }) {
   const { row: chosen, rows: shownMax = ROWS_SHOWN } = route.useSearch();
   const navigate = useNavigate({ from: "/requests" });
   const [inside, setInside] = useState(false);
-  const still = useStill(latest, inside || chosen !== undefined);
+  const still = useStill(latest, question, inside || chosen !== undefined);
   const choose = (row: string | undefined) =>
     void navigate({ search: (old) => ({ ...old, row }), replace: true, resetScroll: false });
   const open = (id: string) =>
@@ -118,19 +120,18 @@ function List({ rows: latest }: { rows: readonly RequestRow[] }) {
   );
 }
 
-function useStill(latest: readonly RequestRow[], isStill: boolean) {
-  const [kept, setKept] = useState(latest);
-  // A list that changed by a filter is another list, not newer rows of this one.
-  const ids = new Set(latest.map(rowIdOf));
-  const isSame = kept.some((row) => ids.has(rowIdOf(row)));
-  const stands = isStill && isSame;
-  if (!stands && kept !== latest) setKept(latest);
-  const first = kept[0];
+/** `question` tells lists apart: after another filter there is another list, not newer rows of this one. */
+function useStill(latest: readonly RequestRow[], question: string, isStill: boolean) {
+  const [kept, setKept] = useState({ rows: latest, question });
+  const stands = isStill && kept.question === question;
+  if (!stands && (kept.rows !== latest || kept.question !== question))
+    setKept({ rows: latest, question });
+  const first = kept.rows[0];
   const at = first ? latest.findIndex((row) => rowIdOf(row) === rowIdOf(first)) : -1;
   return {
-    rows: stands ? kept : latest,
+    rows: stands ? kept.rows : latest,
     waiting: stands ? (at < 0 ? latest.length : at) : 0,
-    release: () => setKept(latest),
+    release: () => setKept({ rows: latest, question }),
   };
 }
 

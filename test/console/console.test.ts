@@ -9,7 +9,7 @@ import {
   setDefaultTimeout,
   test,
 } from "bun:test";
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, BrowserContext, Locator, Page } from "playwright-core";
 import { violations } from "./axe.ts";
 import { openBrowser, openContext, watchErrors, watchStrangers } from "./browser.ts";
 import { isFailure } from "./fixture-answers.ts";
@@ -208,8 +208,9 @@ describe("what is seen is in the address", () => {
     await page.getByLabel("Outcome").selectOption("failures");
     await page.getByLabel("Find").fill("openai");
     await page.waitForURL(/find=openai/);
+    const { from = "", to = "" } = Object.fromEntries(new URL(page.url()).searchParams);
     const expected = fixture.world.requests.filter(
-      (row) => row.model === "gpt-5-mini" && isFailure(row),
+      (row) => row.model === "gpt-5-mini" && isFailure(row) && row.at >= from && row.at < to,
     ).length;
     await rowsAre(expected);
     await page.reload();
@@ -242,6 +243,16 @@ describe("what is seen is in the address", () => {
   });
 });
 
+/** Lets the page's clock run ahead until the element is there, or gone; the network keeps its own time in between. */
+async function passUntil(live: Page, element: Locator, state: "visible" | "hidden"): Promise<void> {
+  const isSo = () =>
+    element.waitFor({ state, timeout: 300 }).then(
+      () => true,
+      () => false,
+    );
+  while (!(await isSo())) await live.clock.fastForward(2_000);
+}
+
 describe("live", () => {
   test("rows do not move under the pointer: what is new waits behind a button", async () => {
     const live = await context.newPage();
@@ -272,10 +283,10 @@ describe("live", () => {
     await live.getByRole("heading", { name: "Spend by model" }).waitFor();
     await live.route("**/api/v1/**", (route) => route.abort());
     const away = live.getByText("control.unreachable").first();
-    while (!(await away.isVisible())) await live.clock.fastForward(2_000);
+    await passUntil(live, away, "visible");
     expect(await live.locator(".totals").isVisible()).toBe(true);
     await live.unroute("**/api/v1/**");
-    while (await away.isVisible()) await live.clock.fastForward(2_000);
+    await passUntil(live, away, "hidden");
     await live.close();
   });
 });

@@ -4,8 +4,8 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile, readdir, writeFile } from "node:fs/promises";
+import { join, relative } from "node:path";
 import { z } from "zod";
 import { deriveKey, hmac, type MasterKey } from "../../kit/secret.ts";
 
@@ -61,6 +61,27 @@ export const writeManifest = (folder: string, manifest: Manifest) =>
     mode: 0o600,
   });
 
+/** Paths of all that is in a folder; throws at a link or device, which no backup of ours holds. */
+export async function plainFilesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => {
+      const path = relative(folder, join(entry.parentPath, entry.name));
+      if (entry.isFile()) return path;
+      throw new Error(`the backup is damaged: ${path} is no plain file`);
+    });
+}
+
+/** In the manifest with its digest, every one of them. */
+async function refuseUnnamed(folder: string, { files, tables }: Manifest): Promise<void> {
+  const named = new Set([...files.map((file) => file.path), "manifest.json"]);
+  const found = [...(await plainFilesIn(folder)), ...tables.map((table) => table.file)];
+  const unnamed = found.find((path) => !named.has(path));
+  if (unnamed !== undefined)
+    throw new Error(`the backup is damaged: its manifest does not name ${unnamed}`);
+}
+
 /** Reads the manifest and checks every file against it; throws naming the first that does not fit. */
 export async function readManifest(folder: string): Promise<Manifest> {
   const text = await readFile(join(folder, "manifest.json"), "utf8").catch(() => {
@@ -73,6 +94,7 @@ export async function readManifest(folder: string): Promise<Manifest> {
       `the backup's manifest is not one that this version reads: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}`,
     );
   }
+  await refuseUnnamed(folder, parsed.data);
   for (const file of parsed.data.files) {
     const digest = await digestOfFile(join(folder, file.path)).catch(() => "missing");
     if (digest !== file.sha256)

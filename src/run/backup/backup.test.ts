@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
@@ -131,6 +140,36 @@ test("the backup holds no master key, and another master key is refused before a
 
 test("a database that holds anything is refused", async () => {
   expect(await refusal(restoreInto(source.url))).toContain("the database is not empty");
+});
+
+test("nobody else on the machine may read it", () => {
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+});
+
+test.each([
+  ["its manifest does not name gateways/0/planted", (path: string) => writeFileSync(path, "x")],
+  ["gateways/0/planted is no plain file", (path: string) => symlinkSync("/etc/passwd", path)],
+])("an archive with something planted in it is refused: %s", async (why, plant) => {
+  const open = mkdtempSync(join(folder, "planted-"));
+  await unpack(file, open);
+  plant(join(open, "gateways", "0", "planted"));
+  await pack(open, `${open}.tar.gz`);
+  expect(await refusal(restoreInto("postgres://unused", { file: `${open}.tar.gz` }))).toBe(
+    `the backup is damaged: ${why}`,
+  );
+});
+
+test("a table whose rows lie in a file that is not named is refused", async () => {
+  const open = mkdtempSync(join(folder, "unnamed-"));
+  await unpack(file, open);
+  const path = join(open, "manifest.json");
+  const manifest = JSON.parse(readFileSync(path, "utf8"));
+  const other = { ...manifest, tables: [{ name: "firms", rows: 0, file: "elsewhere" }] };
+  writeFileSync(path, JSON.stringify(other));
+  await pack(open, `${open}.tar.gz`);
+  expect(await refusal(restoreInto("postgres://unused", { file: `${open}.tar.gz` }))).toBe(
+    "the backup is damaged: its manifest does not name elsewhere",
+  );
 });
 
 test("a changed file is named and refused", async () => {

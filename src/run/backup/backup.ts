@@ -3,13 +3,20 @@
 // either in the database's copy or in the journals' copy; restoring can neither lose nor double one.
 
 import { createWriteStream } from "node:fs";
-import { cp, mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { chmod, cp, mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import pg from "pg";
 import { finished } from "node:stream/promises";
 import { CHECKPOINT, TAIL } from "../../gateway/journal/recover.ts";
 import type { MasterKey } from "../../kit/secret.ts";
-import { digestOfFile, fingerprintOf, pack, writeManifest, type Manifest } from "./archive.ts";
+import {
+  digestOfFile,
+  fingerprintOf,
+  pack,
+  plainFilesIn,
+  writeManifest,
+  type Manifest,
+} from "./archive.ts";
 
 export interface BackupOptions {
   readonly databaseUrl: string;
@@ -96,15 +103,11 @@ async function copyGateways(from: string, to: string): Promise<void> {
 }
 
 async function filesUnder(folder: string): Promise<Manifest["files"]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const paths = entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
   return Promise.all(
-    paths.map(async (path) => ({
-      path: relative(folder, path),
-      bytes: (await stat(path)).size,
-      sha256: await digestOfFile(path),
+    (await plainFilesIn(folder)).map(async (path) => ({
+      path,
+      bytes: (await stat(join(folder, path))).size,
+      sha256: await digestOfFile(join(folder, path)),
     })),
   );
 }
@@ -170,6 +173,8 @@ export async function backup(options: BackupOptions): Promise<BackupMade> {
     });
     const partial = join(work, basename(file));
     await pack(folder, partial);
+    // HMACs, ciphertexts, who called what: nobody else's to read.
+    await chmod(partial, 0o600);
     await rename(partial, file);
     const rows = dumped.tables.reduce((sum, table) => sum + table.rows, 0);
     return {

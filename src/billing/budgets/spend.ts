@@ -56,19 +56,22 @@ async function openAccounts(
   const budgets = [...new Set<string>([...named, ...granted])]
     .toSorted()
     .flatMap((resource) => budgetOf(resource) ?? []);
-  const balances = new Map<string, { settledPico: bigint; grantedPico: bigint }>();
-  for (const budget of budgets) balances.set(budget.resource, await store.lockBudget(budget));
+  const balances = await store.lockBudgets(budgets);
   const rows = await store.selectGrants(
     gateway,
     budgets.map(({ resource }) => resource),
   );
+  const live = new Map(
+    rows.filter(({ releaseAfter }) => releaseAfter === null).map((row) => [row.resource, row]),
+  );
   const accounts = budgets.map((budget): [string, Account] => {
-    const row = rows.find(
-      ({ resource, releaseAfter }) => resource === budget.resource && releaseAfter === null,
-    );
-    const { settledPico = 0n, grantedPico = 0n } = balances.get(budget.resource) ?? {};
-    const outstanding = row?.outstandingPico ?? 0n;
-    return [budget.resource, { budget, row, settledPico, granted: grantedPico, outstanding }];
+    const { resource } = budget;
+    const row = live.get(resource);
+    const { settledPico = 0n, grantedPico: granted = 0n } = balances.get(resource) ?? {};
+    return [
+      resource,
+      { budget, row, settledPico, granted, outstanding: row?.outstandingPico ?? 0n },
+    ];
   });
   return new Map(accounts);
 }

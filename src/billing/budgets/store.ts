@@ -29,8 +29,8 @@ export interface SpendGrant {
 }
 
 export interface BudgetStore {
-  /** The budget's balance, its row made if need be and locked until the transaction ends. */
-  lockBudget(budget: SpendBudget): Promise<SpendBalance>;
+  /** Each budget's balance by resource, its row made if need be and locked until the transaction ends. */
+  lockBudgets(budgets: readonly SpendBudget[]): Promise<ReadonlyMap<string, SpendBalance>>;
   /** Adds to `settled`; also of budgets that nobody has asked for yet, since a limit may be set later in the month. */
   addSettled(additions: readonly (SpendBudget & { readonly amountPico: bigint })[]): Promise<void>;
   /** The budgets of which the gateway's life that runs now was granted anything. */
@@ -51,6 +51,9 @@ export interface BudgetStore {
   putHandover(handover: Handover): Promise<void>;
   takeHandover(): Promise<Handover | undefined>;
 }
+
+/** One parameter, however many there are. */
+const anyOf = (resources: readonly string[]) => sql<string>`any(${[...resources]}::text[])`;
 
 const counted = (outstanding: bigint) => (outstanding > 0n ? outstanding : 0n);
 
@@ -106,7 +109,7 @@ async function selectGrants(
     .selectFrom("spend_grants")
     .selectAll()
     .where("gateway", "=", gateway)
-    .where("resource", "in", [...resources])
+    .where("resource", "=", anyOf(resources))
     .orderBy("resource")
     .orderBy("epoch")
     .forUpdate()
@@ -143,27 +146,44 @@ async function changeGrant(
     .execute();
 }
 
-async function lockBudget(db: BudgetDb, budget: SpendBudget): Promise<SpendBalance> {
-  const { resource, projectId, month } = budget;
-  await db
-    .insertInto("spend_budgets")
-    .values({ resource, project_id: projectId, month })
-    .onConflict((conflict) => conflict.doNothing())
-    .execute();
-  const row = await db
+async function lockBudgets(
+  db: BudgetDb,
+  budgets: readonly SpendBudget[],
+): Promise<ReadonlyMap<string, SpendBalance>> {
+  if (budgets.length === 0) return new Map();
+  const rows = budgets.map(({ resource, projectId, month }) => ({
+    resource,
+    project_id: projectId,
+    month,
+  }));
+  // Sorted, so that two transactions lock rows in the same order; made only where they are missing.
+  await sql`insert into spend_budgets (resource, project_id, month)
+    select resource, project_id, month
+      from json_to_recordset(${toText(rows)}::json)
+        as asked (resource text, project_id text, month text)
+      where not exists (select from spend_budgets known where known.resource = asked.resource)
+      order by resource
+    on conflict do nothing`.execute(db);
+  const locked = await db
     .selectFrom("spend_budgets")
-    .select(["settled_pico", "granted_pico"])
-    .where("resource", "=", resource)
+    .select(["resource", "settled_pico", "granted_pico"])
+    .where("resource", "=", anyOf(budgets.map(({ resource }) => resource)))
+    .orderBy("resource")
     .forUpdate()
-    .executeTakeFirstOrThrow();
-  return { settledPico: row.settled_pico, grantedPico: row.granted_pico };
+    .execute();
+  return new Map(
+    locked.map((row) => [
+      row.resource,
+      { settledPico: row.settled_pico, grantedPico: row.granted_pico },
+    ]),
+  );
 }
 
 /** `all`: usually the transaction of the use case. */
 export function openBudgetStore(all: Kysely<DB>): BudgetStore {
   const db: BudgetDb = all.$pickTables<"spend_budgets" | "spend_grants" | "lease_handovers">();
   return {
-    lockBudget: (budget) => lockBudget(db, budget),
+    lockBudgets: (budgets) => lockBudgets(db, budgets),
     addSettled: (additions) => addSettled(db, additions),
     selectGrants: (gateway, resources) =>
       resources.length === 0 ? Promise.resolve([]) : selectGrants(db, gateway, resources),

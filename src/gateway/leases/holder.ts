@@ -44,6 +44,8 @@ class Holder implements LeaseHolder {
   readonly #slices = new Map<LeaseResource, Slice>();
   /** In the order of arrival. */
   readonly #waiters = new Set<Waiter>();
+  /** How many of them wait for each. */
+  readonly #waited = new Map<LeaseResource, number>();
   readonly #low = new Set<Slice>();
   readonly #sweeper: { close(): void };
   #asking = false;
@@ -65,7 +67,7 @@ class Holder implements LeaseHolder {
       clock,
       timers,
       slices: this.#slices,
-      isWaitedFor: (slice) => this.#isWaitedFor(slice),
+      isWaitedFor: ({ resource }) => this.#waited.has(resource),
       give: (gives) => source.give(gives),
       onTick: () => this.#serve(clock.monotonicMs()),
     });
@@ -73,9 +75,12 @@ class Holder implements LeaseHolder {
 
   reserve(needs: readonly Need[]): true | Promise<true | LeaseRefusal> {
     const nowMs = this.#clock.monotonicMs();
-    // What became free by itself is for those who came before.
-    if (this.#waiters.size > 0) this.#serve(nowMs);
     if (!this.#covers(needs, nowMs)) return this.#wait(needs, nowMs);
+    if (this.#waiters.size > 0 && needs.some(({ resource }) => this.#waited.has(resource))) {
+      // What became free by itself is for those who came before.
+      this.#serve(nowMs);
+      if (!this.#covers(needs, nowMs)) return this.#wait(needs, nowMs);
+    }
     this.#book(needs, nowMs);
     return true;
   }
@@ -87,7 +92,7 @@ class Holder implements LeaseHolder {
     const isFreed = slice.settle(amount, used, nowMs);
     if (slice.free(nowMs) < 0n) this.#prefetch(slice);
     if (!isFreed) return;
-    if (this.#waiters.size > 0) this.#serve(nowMs);
+    if (this.#waited.has(resource)) this.#serve(nowMs);
     if (slice.isScarce) this.#giveIdle([slice], nowMs);
   }
 
@@ -184,12 +189,20 @@ class Holder implements LeaseHolder {
       },
     };
     this.#waiters.add(waiter);
+    for (const { resource } of needs)
+      this.#waited.set(resource, (this.#waited.get(resource) ?? 0) + 1);
     this.#plan();
     return promise;
   }
 
   #end(waiter: Waiter, outcome: true | LeaseRefusal): void {
-    if (this.#waiters.delete(waiter)) waiter.settle(outcome);
+    if (!this.#waiters.delete(waiter)) return;
+    for (const { resource } of waiter.needs) {
+      const others = (this.#waited.get(resource) ?? 1) - 1;
+      if (others > 0) this.#waited.set(resource, others);
+      else this.#waited.delete(resource);
+    }
+    waiter.settle(outcome);
   }
 
   #unreachable(needs: readonly Need[]): LeaseRefusal {
@@ -310,16 +323,10 @@ class Holder implements LeaseHolder {
     }
   }
 
-  #isWaitedFor({ resource }: Slice): boolean {
-    for (const { needs } of this.#waiters)
-      if (needs.some((need) => need.resource === resource)) return true;
-    return false;
-  }
-
   #giveIdle(slices: Iterable<Slice>, nowMs: number): void {
     const gives: LeaseGive[] = [];
     for (const slice of slices) {
-      if (this.#isWaitedFor(slice)) continue;
+      if (this.#waited.has(slice.resource)) continue;
       const amount = slice.takeIdle(nowMs);
       if (amount > 0n) gives.push({ resource: slice.resource, amount });
     }

@@ -13,6 +13,9 @@ export function closeAfterEach(): void {
   });
 }
 
+/** Something else to close after the test. */
+export const later = (close: () => unknown) => void closers.push(close);
+
 export async function upstream(play: Play): Promise<FakeUpstream> {
   const fake = await openFakeUpstream(play);
   closers.push(() => fake.close());

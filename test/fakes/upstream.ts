@@ -33,6 +33,8 @@ export interface FakeUpstream {
   readonly heard: Heard[];
   /** What it does from now on. */
   play: Play;
+  /** How many were opened to it. */
+  readonly connections: () => number;
   close(): void;
 }
 
@@ -41,8 +43,7 @@ const headText = (status: number, headers: Readonly<Record<string, string>>) =>
     .map(([name, value]) => `${name}: ${value}\r\n`)
     .join("")}\r\n`;
 
-function replyOn(socket: Socket): Reply {
-  const closed = new Promise<void>((resolve) => void socket.once("close", () => resolve()));
+function replyOn(socket: Socket, closed: Promise<void>): Reply {
   const write = (text: string) =>
     new Promise<boolean>((resolve) => {
       if (socket.destroyed || !socket.writable) resolve(false);
@@ -87,7 +88,10 @@ function parse(bytes: Buffer): { heard: Heard; length: number } | undefined {
 export async function openFakeUpstream(play: Play): Promise<FakeUpstream> {
   const heard: Heard[] = [];
   const sockets = new Set<Socket>();
+  let connections = 0;
   const server = createServer((socket) => {
+    connections += 1;
+    const closed = new Promise<void>((resolve) => void socket.once("close", () => resolve()));
     sockets.add(socket);
     socket.on("error", () => {});
     socket.on("close", () => void sockets.delete(socket));
@@ -98,7 +102,7 @@ export async function openFakeUpstream(play: Play): Promise<FakeUpstream> {
       if (request === undefined) return;
       bytes = bytes.subarray(request.length);
       heard.push(request.heard);
-      void fake.play(replyOn(socket), request.heard);
+      void fake.play(replyOn(socket, closed), request.heard);
     });
   });
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
@@ -108,6 +112,7 @@ export async function openFakeUpstream(play: Play): Promise<FakeUpstream> {
     url: `http://127.0.0.1:${address.port}/v1`,
     heard,
     play,
+    connections: () => connections,
     close: () => {
       server.close();
       for (const socket of sockets) socket.destroy();

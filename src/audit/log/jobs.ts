@@ -15,7 +15,7 @@ export function openSequencer(service: Pick<AuditService, "sequence">, log: Log)
     try {
       while ((await service.sequence()) > 0);
     } catch (error) {
-      log.warn("audit.sequence_failed", { reason: errorText(error) });
+      log.error("audit.sequence_failed", { reason: errorText(error) });
     }
   };
   const timer = setInterval(() => void (running = running.then(look)), EVERY_MS);

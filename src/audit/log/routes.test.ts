@@ -6,7 +6,7 @@ import { manualClock, systemDice } from "../../kit/clock.ts";
 import { asId, type OrganisationId } from "../../kit/id.ts";
 import { auditRoutes } from "./routes.ts";
 import { checkpointText } from "./rules.ts";
-import { createAuditService, openAudit, type AuditService } from "./service.ts";
+import { createAuditService, openAudit, type AuditDeps, type AuditService } from "./service.ts";
 import { AuditList } from "./types.ts";
 
 const pair = generateKeyPairSync("ed25519");
@@ -92,4 +92,37 @@ test("401 and 403: it needs a credential and audit.read", async () => {
     status: 403,
     body: { error: { code: "permission.denied" } },
   });
+});
+
+test("500: an entry that was changed from outside is not shown as one that was logged", async () => {
+  await database.pool.query(
+    `update audit_leaves set entry = jsonb_set(entry, '{actor}', '"key_2"') where index = 0`,
+  );
+  expect(await ask("GET", "/audit", { as: someone(mine, ["audit.read"]) })).toMatchObject({
+    status: 500,
+    body: { error: { code: "internal" } },
+  });
+});
+
+test.each([
+  ["a leaf is another", "update audit_leaves set leaf = '\\x00' where index = 1"],
+  ["the last leaf is gone", "delete from audit_leaves where index = 4"],
+  ["a leaf has no checkpoint", "delete from audit_checkpoints where size = 5"],
+])("a log that was changed from outside is never signed again: %s", async (_, change) => {
+  const outside = await openTestDatabase();
+  const inTransaction: AuditDeps["inTransaction"] = (work) =>
+    outside.db.transaction().execute(work);
+  const open = () => createAuditService({ inTransaction, clock, privateKey: pair.privateKey });
+  const entry = { organisationId: mine, actor: "key_1", action: "a", subject: "s", details: {} };
+  try {
+    for (let n = 0; n < 5; n += 1) {
+      await inTransaction((trx) => write(trx, entry));
+      await open().sequence();
+    }
+    await outside.pool.query(change);
+    await inTransaction((trx) => write(trx, entry));
+    await expect(open().sequence()).rejects.toThrow("it was changed from outside");
+  } finally {
+    await outside.close();
+  }
 });

@@ -1,5 +1,6 @@
 // The log's two ends: `audit` writes an outbox row inside a business transaction, `sequence` numbers what has gathered.
-// Invariant: one sequencer at a time; leaves, the emptied outbox and the checkpoint come from one transaction.
+// Invariants: one sequencer at a time; leaves, the emptied outbox and the checkpoint come from one transaction; nothing is signed
+// on top of leaves that are not the signed ones.
 
 import { sign, type KeyObject } from "node:crypto";
 import type { AuditEntry, ChangeDeps } from "../../db/change.types.ts";
@@ -7,7 +8,12 @@ import type { Principal } from "../../http/types.ts";
 import type { Clock, Dice } from "../../kit/clock.ts";
 import { encodeId, idBytes } from "../../kit/id.ts";
 import { checkpointText, entryHash, pushLeaf, rootOfEdge, type Hash } from "./rules.ts";
-import { openAuditStore, type AuditTransaction } from "./store.ts";
+import {
+  openAuditStore,
+  type AuditTransaction,
+  type Checkpoint,
+  type NumberedLeaf,
+} from "./store.ts";
 import { LOG_ID, type AuditList, type AuditQuery } from "./types.ts";
 
 export interface AuditDeps extends Pick<ChangeDeps, "inTransaction"> {
@@ -18,7 +24,7 @@ export interface AuditDeps extends Pick<ChangeDeps, "inTransaction"> {
 
 export interface AuditService {
   list(asker: Pick<Principal, "organisationId">, query: AuditQuery): Promise<AuditList>;
-  /** Numbers what waits, a bounded batch; answers how many. Idempotent, callable from anywhere. */
+  /** Numbers what waits, a bounded batch; answers how many. Idempotent, callable from anywhere. Rejects when the log was changed. */
   sequence(): Promise<number>;
 }
 
@@ -46,6 +52,15 @@ function grow(tree: Tree, leaves: readonly Hash[]): Tree {
   );
 }
 
+/** Leaves and checkpoint are written together: if they differ, somebody else changed one, and a signature would cover it up. */
+function demandUnchanged({ size, edge }: Tree, signed: Checkpoint | undefined): void {
+  const root = signed?.root ?? rootOfEdge([]);
+  if (size === (signed?.size ?? 0) && Buffer.from(rootOfEdge(edge)).equals(root)) return;
+  throw new Error(
+    `the log's ${size} leaves are not those of its checkpoint of ${signed?.size ?? 0}: it was changed from outside`,
+  );
+}
+
 async function sequenceBatch(deps: AuditDeps, known: Tree, trx: AuditTransaction): Promise<Tree> {
   const store = openAuditStore(trx);
   if (!(await store.tryLock())) return known;
@@ -53,6 +68,7 @@ async function sequenceBatch(deps: AuditDeps, known: Tree, trx: AuditTransaction
   if (entries.length === 0) return known;
   // Another process may have appended since we last looked.
   const before = grow(known, await store.selectHashes(LOG_ID, known.size));
+  demandUnchanged(before, await store.selectCheckpoint(LOG_ID));
   const leaves = entries.map((entry, offset) => ({
     index: before.size + offset,
     leaf: entryHash(entry),
@@ -79,6 +95,12 @@ async function sequenceBatch(deps: AuditDeps, known: Tree, trx: AuditTransaction
   return after;
 }
 
+/** The tree commits to the leaf, people read the entry. */
+function demandSame({ index, leaf, entry }: NumberedLeaf): void {
+  if (Buffer.from(entryHash(entry)).equals(leaf)) return;
+  throw new Error(`entry ${index} of the log is not the one that was logged`);
+}
+
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
@@ -92,6 +114,7 @@ async function list(
     const before = cursor === undefined ? undefined : Number(cursor);
     const rows = await store.selectPage(organisationId, LOG_ID, limit + 1, before);
     const checkpoint = await store.selectCheckpoint(LOG_ID);
+    for (const row of rows) demandSame(row);
     const items = rows.slice(0, limit).map(({ index, entry }) => ({
       index,
       at: entry.at,

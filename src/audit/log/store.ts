@@ -121,10 +121,10 @@ export function openAuditStore(all: Kysely<DB>) {
       logId: string,
       limit: number,
       before: number | undefined,
-    ): Promise<{ readonly index: number; readonly entry: LoggedEntry }[]> => {
+    ): Promise<NumberedLeaf[]> => {
       const page = db
         .selectFrom("audit_leaves")
-        .select(["index", "entry"])
+        .select(["index", "leaf", "entry"])
         .where("organisation_id", "=", organisationId)
         .where("log_id", "=", logId)
         .orderBy("index", "desc")
@@ -133,7 +133,11 @@ export function openAuditStore(all: Kysely<DB>) {
         before === undefined ? page : page.where("index", "<", BigInt(before))
       ).execute();
       // Only insertLeaves writes this column.
-      return rows.map((row) => ({ index: Number(row.index), entry: row.entry as LoggedEntry }));
+      return rows.map(({ index, leaf, entry }) => ({
+        index: Number(index),
+        leaf,
+        entry: entry as LoggedEntry,
+      }));
     },
   };
 }

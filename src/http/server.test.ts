@@ -49,10 +49,23 @@ test.each([
   ['{"name":"n","admin":true}', "request.invalid", "admin"],
   ['{"name":"a","name":"b"}', "request.json_duplicate_key", "name"],
   [String.raw`{"name":"a","n\u0061me":"b"}`, "request.json_duplicate_key", "name"],
+  [String.raw`{"name":"a\u0000b"}`, "request.invalid", "name"],
+  [String.raw`{"name":"half \ud83d"}`, "request.invalid", "name"],
+  [String.raw`{"\ud83d":"n"}`, "request.invalid", "\ud83d"],
   ['{"__proto__":{"name":"n"}}', "request.json_prototype", undefined],
   [`{"name":${deep(32)}}`, "request.json_depth", undefined],
 ] as const)("400: the body %p is %s at %s", async (body, code, field) => {
   expect(await faultOf(await post(body))).toEqual([400, code, field]);
+});
+
+test("400: a NUL in the path or the query, which no database takes", async () => {
+  for (const [path, field] of [
+    ["/api/v1/things/a%00b", "id"],
+    ["/api/v1/things/a?limit=%00", "limit"],
+  ] as const) {
+    const answer = await ask(path, { headers: writer });
+    expect(await faultOf(answer)).toEqual([400, "request.invalid", field]);
+  }
 });
 
 test("400: bytes that are no UTF-8", async () => {

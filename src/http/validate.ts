@@ -19,8 +19,32 @@ function pathOfIssue(issue: z.core.$ZodIssue): readonly PropertyKey[] {
     : issue.path;
 }
 
+/** Where a text is that no database takes: with a NUL, or with half a character. Depth is bounded by the JSON that was read. */
+function pathOfBroken(value: unknown, path: readonly PropertyKey[] = []): typeof path | undefined {
+  if (typeof value === "string")
+    return value.includes("\0") || !value.isWellFormed() ? path : undefined;
+  if (typeof value !== "object" || value === null) return undefined;
+  for (const [key, each] of Object.entries(value)) {
+    const at = [...path, Array.isArray(value) ? Number(key) : key];
+    const broken = pathOfBroken(key, at) ?? pathOfBroken(each, at);
+    if (broken) return broken;
+  }
+  return undefined;
+}
+
+function judgeTexts(value: unknown, whole: string): void {
+  const path = pathOfBroken(value);
+  if (!path) return;
+  const field = fieldPath(path) || whole;
+  throw new Fault("request.invalid", {
+    message: `${field}: holds a NUL or half a character`,
+    field,
+  });
+}
+
 function parse(schema: z.ZodType | undefined, value: unknown, whole: string): unknown {
   if (!schema) return undefined;
+  judgeTexts(value, whole);
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;

@@ -5,7 +5,13 @@ import type { Transaction } from "kysely";
 import type { DB } from "../../db/schema.gen.ts";
 import type { SettledSpend } from "../ledger/types.ts";
 import { spendPartsOf, type LeaseVerdict } from "./rules.ts";
-import { openBudgetStore, type BudgetStore, type SpendBudget, type SpendGrant } from "./store.ts";
+import {
+  openBudgetStore,
+  type BudgetStore,
+  type GrantPut,
+  type SpendBudget,
+  type SpendGrant,
+} from "./store.ts";
 import type { LeaseAsk, LeaseGive, LeaseResource } from "./types.ts";
 
 export interface SpendExchange {
@@ -84,15 +90,13 @@ function applyDeclaration(accounts: Map<string, Account>, declares: readonly Lea
     put(account, (declared.get(resource) ?? 0n) - (account.row?.settledPico ?? 0n));
 }
 
-async function write(
-  store: BudgetStore,
-  { gateway, epoch }: SpendExchange,
-  { budget: { resource }, row, outstanding }: Account,
-): Promise<void> {
-  if (row === undefined) {
-    if (outstanding !== 0n) await store.insertGrant({ resource, gateway, epoch }, outstanding);
-  } else if (outstanding !== row.outstandingPico)
-    await store.changeGrant(row, outstanding, row.settledPico);
+function toPuts({ gateway, epoch }: SpendExchange, accounts: Iterable<Account>): GrantPut[] {
+  return [...accounts].flatMap(({ budget: { resource }, row, outstanding }): GrantPut[] => {
+    const before = row?.outstandingPico ?? 0n;
+    if (outstanding === before) return [];
+    const grant = row ?? { resource, gateway, epoch, settledPico: 0n };
+    return [{ ...grant, outstandingPico: outstanding, before }];
+  });
 }
 
 /** Verdicts in the order of the takes. */
@@ -118,7 +122,7 @@ export async function exchangeSpend(
     if (account && verdict.amount > 0n) put(account, outstanding + verdict.amount);
     return verdict;
   });
-  for (const account of accounts.values()) await write(store, exchange, account);
+  await store.putGrants(toPuts(exchange, accounts.values()));
   return verdicts;
 }
 
@@ -159,11 +163,15 @@ async function settleOf(
     const at = lifeOf(grants, settlement);
     used.set(at, (used.get(at) ?? 0n) + settlement.amountPico);
   }
-  for (const [at, amount] of used) {
+  const puts = [...used].flatMap(([at, amount]): GrantPut[] => {
     const grant = grants[at];
-    if (grant === undefined) continue;
-    await store.changeGrant(grant, grant.outstandingPico - amount, grant.settledPico + amount);
-  }
+    if (grant === undefined) return [];
+    const { outstandingPico: before, settledPico } = grant;
+    return [
+      { ...grant, before, outstandingPico: before - amount, settledPico: settledPico + amount },
+    ];
+  });
+  await store.putGrants(puts);
 }
 
 /** Moves what was used from the gateways' grants to the settled sums; in the transaction that posts it. */

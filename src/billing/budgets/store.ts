@@ -28,6 +28,11 @@ export interface SpendGrant {
   readonly releaseAfter: number | null;
 }
 
+export interface GrantPut extends Omit<SpendGrant, "releaseAfter"> {
+  /** What was outstanding before; 0 for a new grant. */
+  readonly before: bigint;
+}
+
 export interface BudgetStore {
   /** Each budget's balance by resource, its row made if need be and locked until the transaction ends. */
   lockBudgets(budgets: readonly SpendBudget[]): Promise<ReadonlyMap<string, SpendBalance>>;
@@ -37,12 +42,8 @@ export interface BudgetStore {
   selectGranted(gateway: string): Promise<readonly string[]>;
   /** Oldest life first. */
   selectGrants(gateway: string, resources: readonly string[]): Promise<readonly SpendGrant[]>;
-  /** Puts one grant at these values and moves the budget's sum by the difference. The budget must be locked. */
-  changeGrant(grant: SpendGrant, outstandingPico: bigint, settledPico: bigint): Promise<void>;
-  insertGrant(
-    grant: Pick<SpendGrant, "resource" | "gateway" | "epoch">,
-    amountPico: bigint,
-  ): Promise<void>;
+  /** Puts grants at these values and moves the budgets' sums by the differences. The budgets must be locked. */
+  putGrants(puts: readonly GrantPut[]): Promise<void>;
   /** What the gateway's earlier lives hold is released once its journal is posted up to there. */
   endLife(gateway: string, releaseAfter: number): Promise<void>;
   selectEndedLives(): Promise<readonly { gateway: string; releaseAfter: number }[]>;
@@ -124,26 +125,28 @@ async function selectGrants(
   }));
 }
 
-async function changeGrant(
-  db: BudgetDb,
-  grant: SpendGrant,
-  outstandingPico: bigint,
-  settledPico: bigint,
-): Promise<void> {
-  await db
-    .updateTable("spend_grants")
-    .set({ outstanding_pico: outstandingPico, settled_pico: settledPico })
-    .where("resource", "=", grant.resource)
-    .where("gateway", "=", grant.gateway)
-    .where("epoch", "=", grant.epoch)
-    .execute();
-  const difference = counted(outstandingPico) - counted(grant.outstandingPico);
-  if (difference === 0n) return;
-  await db
-    .updateTable("spend_budgets")
-    .set((row) => ({ granted_pico: row("granted_pico", "+", difference) }))
-    .where("resource", "=", grant.resource)
-    .execute();
+async function putGrants(db: BudgetDb, puts: readonly GrantPut[]): Promise<void> {
+  if (puts.length === 0) return;
+  const rows = puts.map(({ resource, gateway, epoch, outstandingPico, settledPico, before }) => ({
+    resource,
+    gateway,
+    epoch,
+    outstanding: outstandingPico,
+    settled: settledPico,
+    difference: counted(outstandingPico) - counted(before),
+  }));
+  await sql`with put as (
+      select * from json_to_recordset(${toText(rows)}::json) as put (resource text, gateway text,
+        epoch integer, outstanding numeric, settled numeric, difference numeric)
+    ), moved as (
+      insert into spend_grants (resource, gateway, epoch, outstanding_pico, settled_pico)
+        select resource, gateway, epoch, outstanding, settled from put
+      on conflict (resource, gateway, epoch) do update
+        set outstanding_pico = excluded.outstanding_pico, settled_pico = excluded.settled_pico
+    )
+    update spend_budgets budget set granted_pico = budget.granted_pico + sums.difference
+      from (select resource, sum(difference) as difference from put group by resource) sums
+      where budget.resource = sums.resource and sums.difference <> 0`.execute(db);
 }
 
 async function lockBudgets(
@@ -196,18 +199,7 @@ export function openBudgetStore(all: Kysely<DB>): BudgetStore {
         .execute();
       return rows.map(({ resource }) => resource);
     },
-    changeGrant: (grant, outstanding, settled) => changeGrant(db, grant, outstanding, settled),
-    insertGrant: async ({ resource, gateway, epoch }, amountPico) => {
-      await db
-        .insertInto("spend_grants")
-        .values({ resource, gateway, epoch, outstanding_pico: amountPico })
-        .execute();
-      await db
-        .updateTable("spend_budgets")
-        .set((row) => ({ granted_pico: row("granted_pico", "+", counted(amountPico)) }))
-        .where("resource", "=", resource)
-        .execute();
-    },
+    putGrants: (puts) => putGrants(db, puts),
     endLife: async (gateway, releaseAfter) => {
       await db
         .updateTable("spend_grants")

@@ -1,5 +1,5 @@
 // The order of the roles: who is started after whom, with which settings, and how long each may take to stop.
-// Invariant: only roles that need the database are told where it is; a gateway never is.
+// Invariants: only roles that need the database are told where it is; a gateway never is; none gets a person's admin key.
 
 import type { Config } from "../config.ts";
 
@@ -17,10 +17,13 @@ export interface RolePlan {
 
 const STOP_MAX_MS = 10_000;
 
+/** For the CLI only. */
+const NOT_A_ROLES = "INTERTIE_ADMIN_KEY";
+
 /** The settings of a configuration as the environment writes them. */
 function settingsOf(config: Config): Record<string, string> {
   const own = Object.entries(config).filter(
-    ([name, value]) => name.startsWith("INTERTIE_") && value !== undefined,
+    ([name, value]) => name.startsWith("INTERTIE_") && name !== NOT_A_ROLES && value !== undefined,
   );
   return Object.fromEntries(own.map(([name, value]) => [name, String(value)]));
 }

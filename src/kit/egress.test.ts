@@ -56,6 +56,9 @@ test("one bad address among many refuses the name; metadata is refused whatever 
   });
   const open = async () => ["8.8.8.8"];
   expect(resolveTarget(target("http://a.example", true), open)).rejects.toThrow("https is needed");
+  await expect(resolveTarget(target("http://a.example", true), mixed)).rejects.toThrow(
+    "https is needed",
+  );
   expect(await resolveTarget(target("https://a.example", false), open)).toBe("8.8.8.8");
 });
 

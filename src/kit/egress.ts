@@ -104,15 +104,14 @@ export async function resolveTarget(
       field: "baseUrl",
     });
   }
-  const isPrivate = kinds.includes("private");
-  if (isPrivate && !target.allowPrivateAddress) {
+  if (kinds.includes("private") && !target.allowPrivateAddress) {
     throw new Fault("upstream.forbidden_address", {
       message: `${hostname} is at ${first}, a private or loopback address`,
       field: "baseUrl",
       hint: "if that is meant, set allowPrivateAddress",
     });
   }
-  if (!isPrivate && protocol !== "https:") {
+  if (kinds.includes("public") && protocol !== "https:") {
     throw new Fault("upstream.forbidden_address", {
       message: `${hostname} is a public address: https is needed, so that the credential is not readable on the way`,
       field: "baseUrl",

@@ -11,6 +11,8 @@ export interface Connection {
   readonly timeoutMs?: number;
   /** Ends every request of this client. */
   readonly signal?: AbortSignal;
+  /** How requests go out; default: the global fetch. */
+  readonly fetch?: (url: string, init: RequestInit) => Promise<Response>;
 }
 
 export interface CallOptions {
@@ -142,14 +144,14 @@ function unreached(connection: Connection, call: Call, error: unknown): unknown 
 }
 
 async function send(connection: Connection, call: Call, timeoutMs?: number): Promise<Response> {
-  const { url, signal } = connection;
+  const { url, signal, fetch: go = fetch } = connection;
   const signals = [
     ...(signal ? [signal] : []),
     ...(call.signal ? [call.signal] : []),
     ...(timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)]),
   ];
   try {
-    return await fetch(`${url.replace(/\/+$/, "")}${call.path}${suffixOf(call.query)}`, {
+    return await go(`${url.replace(/\/+$/, "")}${call.path}${suffixOf(call.query)}`, {
       method: call.method,
       headers: headersOf(connection, call),
       signal: AbortSignal.any(signals),

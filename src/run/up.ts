@@ -17,6 +17,7 @@ import { openPostgres, type Postgres } from "./postgres.ts";
 import { probePorts } from "./ports.ts";
 import { openClosers } from "./role.ts";
 import { planRoles, ROLES_STARTED, type RolePlan } from "./roles.ts";
+import { tlsOf } from "./wiring/listen.ts";
 import { setUp, type SetUp } from "./wiring/set-up.ts";
 
 export interface UpOptions {
@@ -67,6 +68,7 @@ async function prepare({ config, say }: UpOptions): Promise<Grounds> {
     tlsKey: config.INTERTIE_TLS_KEY,
     behindProxy: config.INTERTIE_BEHIND_PROXY,
   });
+  tlsOf(config);
   const dataDir = openDataDir(config.dataDir);
   try {
     await awaitLeftovers(dataDir, config.INTERTIE_DRAIN_MAX_S * 1000, say);

@@ -1,5 +1,6 @@
 // Where a role listens, and how the other roles of this machine reach it.
 
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Config } from "../../config.ts";
 import { equalBytes } from "../../kit/secret.ts";
@@ -27,12 +28,37 @@ export function isLocalOnly(config: Config): boolean {
   return isLoopback(config.INTERTIE_HOST) && !config.INTERTIE_BEHIND_PROXY;
 }
 
-export function tlsOf(config: Config): {
-  readonly tls?: { readonly cert: string; readonly key: string };
-} {
-  const { INTERTIE_TLS_CERT: cert, INTERTIE_TLS_KEY: key } = config;
-  if (cert === undefined || key === undefined) return {};
-  return { tls: { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") } };
+interface Tls {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Throws an Error that names the flag. */
+function readPem<T>(flag: string, path: string, what: string, parse: (text: string) => T) {
+  try {
+    const text = readFileSync(path, "utf8");
+    return { text, parsed: parse(text) };
+  } catch (cause) {
+    const missing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+    const reason = missing ? "there is no such file" : `it cannot be read as ${what} in PEM`;
+    throw new Error(`${flag} ${path}: ${reason}`, { cause });
+  }
+}
+
+/** Throws an Error when a file is missing, unreadable, or the two do not belong together. */
+export function tlsOf(config: Config): { readonly tls?: Tls } {
+  const { INTERTIE_TLS_CERT: certPath, INTERTIE_TLS_KEY: keyPath } = config;
+  if (certPath === undefined || keyPath === undefined) return {};
+  const cert = readPem(
+    "--tls-cert",
+    certPath,
+    "a certificate",
+    (text) => new X509Certificate(text),
+  );
+  const key = readPem("--tls-key", keyPath, "a private key without passphrase", createPrivateKey);
+  if (!cert.parsed.checkPrivateKey(key.parsed))
+    throw new Error(`--tls-key ${keyPath} does not belong to the certificate in ${certPath}`);
+  return { tls: { cert: cert.text, key: key.text } };
 }
 
 /** As a person types it: a loopback or wildcard host is `localhost`. */

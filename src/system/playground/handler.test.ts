@@ -17,12 +17,16 @@ const developer = principal(new Set(["playground.use"]));
 
 const seen: { authorization: string | null; body: Record<string, unknown> }[] = [];
 let left = Promise.withResolvers<void>();
+/** So often the gateway does not know the key yet. */
+let unknownTimes = 0;
 const gateway = Bun.serve({
   port: 0,
   hostname: "127.0.0.1",
   fetch: async (request) => {
     const body: Record<string, unknown> = JSON.parse(await request.text());
     seen.push({ authorization: request.headers.get("authorization"), body });
+    if (unknownTimes-- > 0)
+      return Response.json({}, { status: 401, headers: { "x-intertie-fault": "key.unknown" } });
     if (body["model"] === "absent")
       return Response.json(
         { error: { message: "no such model", code: "model_not_found" } },
@@ -82,6 +86,13 @@ test("200: streams the gateway's answer, asks it for usage, and shows the browse
     stream: true,
     stream_options: { include_usage: true },
   });
+});
+
+test("200: a key that the gateway has not heard of yet is tried again", async () => {
+  unknownTimes = 2;
+  const answer = await handle(post(chat("sim")), developer);
+  expect(answer.status).toBe(200);
+  expect(await answer.text()).toContain('"Hi"');
 });
 
 test("404: the gateway's refusal passes through as it is", async () => {

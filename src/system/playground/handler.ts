@@ -15,6 +15,9 @@ export interface PlaygroundDeps {
 export type PlaygroundHandler = (request: Request, principal: Principal) => Promise<Response>;
 
 const BODY_WITHIN_MS = 15_000;
+/** A key that was minted just now is known to every gateway within this. */
+const KEY_SPREADS_MS = 5_000;
+const TRY_AGAIN_MS = 50;
 
 /** What the browser may see of the gateway's answer. */
 const RELAYED = ["content-type", "x-request-id", "x-intertie-fault", "retry-after"];
@@ -54,7 +57,7 @@ async function relay(
   body: PlaygroundRequest,
   signal: AbortSignal,
 ): Promise<Response> {
-  const answer = await send(address, key, body, signal);
+  const answer = await sendOnceKnown(() => send(address, key, body, signal));
   const headers = new Headers({ "cache-control": "no-store" });
   for (const name of RELAYED) {
     const value = answer.headers.get(name);
@@ -62,6 +65,17 @@ async function relay(
   }
   // Handing the stream on whole lets the server cancel it, and with it the gateway's request, when the reader leaves.
   return new Response(answer.body, { status: answer.status, headers });
+}
+
+/** The first chat of a session comes with a key that the gateway has perhaps not heard of yet. */
+async function sendOnceKnown(send: () => Promise<Response>): Promise<Response> {
+  for (const endMs = performance.now() + KEY_SPREADS_MS; ;) {
+    const answer = await send();
+    const isKnown = answer.headers.get("x-intertie-fault") !== "key.unknown";
+    if (isKnown || performance.now() >= endMs) return answer;
+    await answer.body?.cancel();
+    await Bun.sleep(TRY_AGAIN_MS);
+  }
 }
 
 async function send(address: string, key: string, body: PlaygroundRequest, signal: AbortSignal) {

@@ -1,4 +1,5 @@
-// A line that says how far a download is: share, rate over the last seconds, time left. Off a terminal: one line every 10 s.
+// A line that says how far a download is: share, rate over the last seconds, time left. Off a terminal: one line every 10 s,
+// and none with --json, where all that a program finds on stderr is the failure.
 
 import type { Terminal } from "./types.ts";
 
@@ -58,7 +59,7 @@ export function progressLine(terminal: Terminal): ProgressLine {
         atMs > oldest.atMs ? ((received - oldest.received) * 1000) / (atMs - oldest.atMs) : 0;
       const text = progressText(name, received, total, rate);
       if (terminal.lively) process.stderr.write(`\r\u001b[2K${text}`);
-      else if (atMs - saidAtMs >= QUIET_MS) {
+      else if (terminal.format !== "json" && atMs - saidAtMs >= QUIET_MS) {
         terminal.say(text);
         saidAtMs = atMs;
       }

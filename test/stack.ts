@@ -145,6 +145,8 @@ export async function openStack(options: StackOptions = {}): Promise<Stack> {
     control: async (method, path, body) => {
       const response = await fetch(`${controlUrl}/api/v1${path}`, {
         method,
+        // A stack with TLS has a certificate of its test's own making.
+        ...(controlUrl.startsWith("https:") ? { tls: { rejectUnauthorized: false } } : {}),
         headers: { authorization: `Bearer ${adminKey}`, "content-type": "application/json" },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });

@@ -132,11 +132,12 @@ async function revoke(deps: KeyDeps, asker: Principal, id: KeyId): Promise<void>
   await deps.inTransaction(async (trx) => {
     const store = openKeyStore(trx);
     const at = new Date(deps.clock.nowMs());
+    const owners = await store.selectOwnersForChange(organisationId, at);
     const key = await store.selectForChange(organisationId, id);
     if (!key) throw new Fault("entity.not_found", { message: `there is no key ${id}` });
     if (key.revokedAt) return;
     throwRefusal(judgeRole(asker.permissions, key.role));
-    if (key.role === "owner" && (await store.selectOtherOwners(organisationId, id, at)) === 0) {
+    if (key.role === "owner" && owners.every((owner) => owner === id)) {
       throw new Fault("entity.in_use", {
         message: "this is the last owner key: without it nobody could manage this installation",
         hint: "make another admin key with the role owner first",

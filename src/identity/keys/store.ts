@@ -90,23 +90,19 @@ export function openKeyStore(all: Kysely<DB>) {
       return row && toKey(row);
     },
 
-    /** Usable owner keys besides that one, locked so that two revocations cannot both find each other. */
-    selectOtherOwners: async (
-      organisationId: OrganisationId,
-      id: KeyId,
-      at: Date,
-    ): Promise<number> => {
+    /** Usable owner keys, locked in one order for everybody, so that of two revocations the second sees what the first did. */
+    selectOwnersForChange: async (organisationId: OrganisationId, at: Date): Promise<KeyId[]> => {
       const rows = await db
         .selectFrom("keys")
         .select("id")
         .where("organisation_id", "=", organisationId)
         .where("role", "=", "owner")
-        .where("id", "!=", id)
         .where("revoked_at", "is", null)
         .where((where) => where.or([where("expires_at", "is", null), where("expires_at", ">", at)]))
+        .orderBy("id")
         .forUpdate()
         .execute();
-      return rows.length;
+      return rows.map((row) => asId<"key">(row.id));
     },
 
     updateRevoked: async (organisationId: OrganisationId, id: KeyId, at: Date): Promise<void> => {

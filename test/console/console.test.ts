@@ -24,7 +24,7 @@ import {
 } from "./flows.ts";
 import { PAGES } from "./pages.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 const [DESKTOP, PHONE] = [1_440, 360];
 const SHELL_BYTES_MAX = 250_000;
 
@@ -43,7 +43,7 @@ beforeAll(async () => {
   context = await openContext(browser, { theme: "light", width: 1_440 });
   strangers = watchStrangers(context, fixture.url);
   page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(20_000);
   errors = watchErrors(page);
 });
 beforeEach(async () => {
@@ -380,18 +380,19 @@ test("an empty installation says on every page what to do first", async () => {
   const before = page;
   page = await fresh.newPage();
   await signInByLink(page, linkOf(empty));
-  for (const [path, title, action] of [
-    ["/", "No requests in this window", "Make the first call"],
-    ["/requests", "No requests yet", "Open the playground"],
-    ["/usage", "Nothing was used in these days", "Show 90 days"],
-    ["/zones", "No zones", "Add an upstream"],
-    ["/upstreams", "No upstreams", "Add upstream"],
-    ["/playground", "No model to ask", "Add an upstream"],
-    ["/keys", "No keys yet", "Create key"],
-    ["/projects", "No projects", "Create project"],
-    ["/prices", "No prices yet", "Set a price"],
+  for (const [name, title, action] of [
+    ["Overview", "No requests in this window", "Make the first call"],
+    ["Requests", "No requests yet", "Open the playground"],
+    ["Usage", "Nothing was used in these days", "Show 90 days"],
+    ["Zones", "No zones", "Add an upstream"],
+    ["Upstreams", "No upstreams", "Add upstream"],
+    ["Playground", "No model to ask", "Add an upstream"],
+    ["Keys", "No keys yet", "Create key"],
+    ["Projects", "No projects", "Create project"],
+    ["Prices", "No prices yet", "Set a price"],
   ] as const) {
-    await page.goto(empty.url + path);
+    await page.setViewportSize({ width: DESKTOP, height: 900 });
+    await openPage(page, name);
     await heading(title).waitFor();
     expect(await page.locator(".empty").getByText(action).count()).toBe(1);
     expect(await violations(page, [PHONE])).toEqual([]);

@@ -239,8 +239,9 @@ const WEEKEND = [0, 6];
 function makeRequests(nowMs: number): Api.RequestRow[] {
   const dice = seededDice(7);
   const lastHour = Array.from({ length: 420 }, (_, index) => {
-    const ageMs = 59 * MINUTE_MS * dice.next() ** (index % 4 === 0 ? 2 : 1);
-    return makeRequest(dice, index, nowMs - ageMs);
+    const inBurst = index % 5 === 0;
+    const ageMinutes = inBurst ? 14 + 9 * dice.next() : 59 * dice.next();
+    return makeRequest(dice, index, nowMs - ageMinutes * MINUTE_MS);
   });
   const before = Array.from({ length: 29 }, (_, daysAgo) => {
     const dayEndMs = nowMs - daysAgo * DAY_MS - 2 * 60 * MINUTE_MS;

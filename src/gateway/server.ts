@@ -27,7 +27,7 @@ export interface GatewayServer {
   readonly url: string;
   readonly port: number;
   readonly openStreams: () => number;
-  /** Stops accepting, waits for what is open up to the bound, then cuts. */
+  /** Stops accepting (idle connections close, HTTP/2 says GOAWAY), waits for what is open up to the bound, then cuts. */
   drain(deadlineMs: number): Promise<void>;
 }
 
@@ -39,8 +39,9 @@ const POSTS: Readonly<Record<string, Endpoint>> = {
 const MODELS = "/v1/models";
 /** The server cuts larger bodies off without a word; up to here the caller gets an answer that says why. */
 const BODY_BYTES_ANSWERED = 1024 ** 3;
-/** For the last settlements, and for the last words to go out. */
+/** For the last settlements. */
 const LAST_MS = 2_000;
+const LAST_WORDS_MS = 100;
 
 /** The path of a URL, without parsing the rest; HTTP/1.0 without a host comes as a bare path. */
 function pathOf(url: string): string {
@@ -172,12 +173,14 @@ class Gateway {
     this.#draining = true;
     const stopped = this.#server.stop(false);
     await this.#untilQuiet(deadlineMs);
-    await Promise.race([this.#sweep.cutAll(), Bun.sleep(LAST_MS)]);
-    // The words that told so are on their way; a connection that is still open after them is closed.
-    await Promise.race([stopped, Bun.sleep(0)]);
+    if (this.#sweep.size > 0) {
+      await Promise.race([this.#sweep.cutAll(), Bun.sleep(LAST_MS)]);
+      // The words that told so are on their way; after them whoever does not read is cut off.
+      await Bun.sleep(LAST_WORDS_MS);
+    }
     const closed = this.#server.stop(true);
     await this.#untilQuiet(LAST_MS);
-    await Promise.race([closed, Bun.sleep(LAST_MS)]);
+    await Promise.race([Promise.all([stopped, closed]), Bun.sleep(LAST_MS)]);
     this.#sweep.close();
   }
 

@@ -3,7 +3,7 @@
 // prices gets new ones only from now on. The past is open only to a model without any price, of which no fact can exist.
 
 import { refuse, type Refusal } from "../../kit/fault.ts";
-import { METERS } from "../metering/types.ts";
+import { METERS, type Meter } from "../metering/types.ts";
 import { toPicoPerUnit } from "./rules.ts";
 import type { NewPrice, PriceInput, PriceVersion } from "./types.ts";
 
@@ -31,6 +31,14 @@ function haveSameLines(left: NewPrice, right: NewPrice): boolean {
   return METERS.every((meter) => left.picoPerUnit[meter] === right.picoPerUnit[meter]);
 }
 
+/** A line that every request uses, or that its parts are a part of, would cost nothing if it were left out: zero has to be said. */
+function missingLine({ picoPerUnit }: NewPrice): Meter | undefined {
+  if (picoPerUnit.input_tokens === undefined) return "input_tokens";
+  const hasOutput =
+    picoPerUnit.reasoning_tokens !== undefined || picoPerUnit.audio_output_tokens !== undefined;
+  return hasOutput && picoPerUnit.output_tokens === undefined ? "output_tokens" : undefined;
+}
+
 /** `existing`: all versions of the input's model that are stored. `none`: the same version is there already. */
 export function judgePrice(
   existing: readonly PriceVersion[],
@@ -40,6 +48,12 @@ export function judgePrice(
   const price = toNewPrice(input);
   if (Object.keys(price.picoPerUnit).length === 0)
     return refuse("request.invalid", "a price names at least one meter", { field: "perMillion" });
+  const missing = missingLine(price);
+  if (missing !== undefined)
+    return refuse("request.invalid", `without a price for ${missing} those would cost nothing`, {
+      field: `perMillion.${missing}`,
+      hint: `if that is meant, say "0"`,
+    });
   const same = existing.find((version) => version.effectiveFromMs === price.effectiveFromMs);
   if (same)
     return haveSameLines(same, price)

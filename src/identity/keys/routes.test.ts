@@ -250,6 +250,21 @@ describe("DELETE /keys/:id", () => {
   });
 });
 
+test("a play key is made once for many chats of a session, and its making is audited without its secret", async () => {
+  const tenant = await newTenant();
+  const { token } = await admin(tenant);
+  const headers = new Headers({ authorization: `Bearer ${token}` });
+  const principal = await sessions.authenticate(new Request("http://localhost/", { headers }));
+  const before = audited.length;
+  const play = await keys.mintPlayKey(principal);
+  expect(await keys.mintPlayKey(principal)).toBe(play);
+  const made = audited.slice(before);
+  expect(made).toMatchObject([{ action: "key.create", details: { kind: "play" } }]);
+  expect(JSON.stringify(made)).not.toContain(play);
+  clock.advance(11 * 60_000);
+  expect(await keys.mintPlayKey(principal)).not.toBe(play);
+});
+
 const cookieOf = (headers: Headers) => (headers.get("set-cookie") ?? "").split(";")[0] ?? "";
 const signIn = async (body: object) => {
   const { status, body: view, headers } = await ask("POST", "/sessions", { body });

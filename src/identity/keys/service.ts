@@ -180,6 +180,13 @@ function openPlayMint(deps: KeyDeps): (asker: Principal) => Promise<string> {
         limits: NO_LIMITS,
         expiresAt: new Date(expiresAtMs),
       });
+      await deps.audit(trx, {
+        organisationId,
+        actor: asker.keyId,
+        action: "key.create",
+        subject: created.key.id,
+        details: { kind: "play", name: created.key.name, role: null, projectId },
+      });
       await deps.markSnapshotDirty(trx);
       return created;
     });

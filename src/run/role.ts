@@ -1,9 +1,11 @@
 // The frame around one role's process: start, say "ready" to the supervisor, stop once on a signal or when the supervisor is gone.
-// Invariant: whatever was opened is closed in reverse order, within the drain bound, and the exit code tells how it went.
+// Invariants: no role opens an address that `up` would refuse; whatever was opened is closed in reverse order, within the drain
+// bound, and the exit code tells how it went.
 
 import { systemClock } from "../kit/clock.ts";
 import { errorText, openLog, type Log } from "../kit/log.ts";
 import type { Config } from "../config.ts";
+import { judgeExposure } from "./exposure.ts";
 
 export interface Running {
   /** Drains what is open, then closes; called once. */
@@ -50,6 +52,12 @@ export async function runRole(name: string, config: Config, start: StartRole): P
   });
   const wish = stopWish();
   try {
+    judgeExposure({
+      host: config.INTERTIE_HOST,
+      tlsCert: config.INTERTIE_TLS_CERT,
+      tlsKey: config.INTERTIE_TLS_KEY,
+      behindProxy: config.INTERTIE_BEHIND_PROXY,
+    });
     const running = await start(config, log);
     log.info("role.ready", { pid: process.pid });
     process.send?.("ready");

@@ -20,14 +20,17 @@ const PLENTY = {
 
 /** Segments go as soon as they are sealed, as if control had acknowledged them at once. */
 function ship(journal: Journal): void {
-  let shipping = Promise.resolve();
+  let shipping = false;
+  const shipAll = async () => {
+    shipping = true;
+    for (let sealed = journal.pending()[0]; sealed !== undefined; sealed = journal.pending()[0]) {
+      await journal.read(sealed);
+      await journal.committed(sealed.header.sequence);
+    }
+    shipping = false;
+  };
   journal.onSealed(() => {
-    shipping = shipping.then(async () => {
-      for (const sealed of [...journal.pending()]) {
-        await journal.read(sealed);
-        await journal.committed(sealed.header.sequence);
-      }
-    });
+    if (!shipping) void shipAll();
   });
 }
 

@@ -59,13 +59,15 @@ export async function readBounded(
 
 const LATE = Symbol("late");
 
-/** The promise's value, or LATE. One timer and no race: most bodies are there with their head. */
-function within<T>(promise: Promise<T>, ms: number): Promise<T | typeof LATE> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => resolve(LATE), ms);
-    const done = () => clearTimeout(timer);
-    promise.then(resolve, reject).then(done, done);
-  });
+/** The promise's value, or LATE. */
+async function within<T>(promise: Promise<T>, ms: number): Promise<T | typeof LATE> {
+  const { promise: late, resolve } = Promise.withResolvers<typeof LATE>();
+  const timer = setTimeout(resolve, ms, LATE);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function bodyOf(request: Request, bytesMax: number): Promise<Bytes | undefined> {

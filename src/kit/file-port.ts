@@ -1,6 +1,7 @@
 // The few file operations that a journal needs, as a port, so that tests can cut the power (see file-port.faulty.ts).
 // Invariant: after `sync`, `replace` or `makeFolder` resolves, the effect survives a power loss; an `append` alone may not.
 
+import { constants } from "node:fs";
 import { mkdir, open, readdir, readFile, rename, truncate, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -32,13 +33,18 @@ async function syncPath(path: string): Promise<void> {
   }
 }
 
+const { O_APPEND, O_CREAT, O_DSYNC, O_WRONLY } = constants;
+/** Linux writes and syncs in one call: a group commit is one trip to the thread pool instead of two. */
+const SYNCED = process.platform === "linux" ? O_DSYNC : 0;
+const done = Promise.resolve();
+
 export const realFiles: FilePort = {
   makeFolder: async (path) => {
     await mkdir(path, { recursive: true, mode: 0o700 });
     await syncPath(dirname(path));
   },
   openAppend: async (path) => {
-    const handle = await open(path, "a", 0o600);
+    const handle = await open(path, O_WRONLY | O_CREAT | O_APPEND | SYNCED, 0o600);
     await handle.sync();
     await syncPath(dirname(path));
     return {
@@ -49,7 +55,7 @@ export const realFiles: FilePort = {
           written += result.bytesWritten;
         }
       },
-      sync: () => handle.datasync(),
+      sync: () => (SYNCED === 0 ? handle.datasync() : done),
       close: () => handle.close(),
     };
   },

@@ -73,7 +73,7 @@ test("tools, structured output, n, logprobs and unknown fields pass byte for byt
     vendor_field: { kept: true },
   });
   const { client, up } = await stage(answers(answer));
-  const asked: ChatCompletionCreateParamsNonStreaming = {
+  const asked: ChatCompletionCreateParamsNonStreaming & { readonly vendor_wish: unknown } = {
     model: "small",
     messages: [{ role: "user", content: [{ type: "text", text: "é \u2028 😀" }] }],
     n: 2,
@@ -87,7 +87,7 @@ test("tools, structured output, n, logprobs and unknown fields pass byte for byt
       type: "json_schema",
       json_schema: { name: "s", strict: true, schema: { type: "object", properties: {} } },
     },
-    ...{ vendor_wish: [1, { deep: null }] },
+    vendor_wish: [1, { deep: null }],
   };
   const { _request_id, ...got } = await client.chat.completions.create(asked);
   expect(JSON.stringify(got)).toBe(answer);

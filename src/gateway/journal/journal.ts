@@ -65,9 +65,20 @@ interface OpenSegment {
   lastAtMs: number;
 }
 
-interface Waiter {
+/** What goes to disk with one write. */
+interface Batch {
+  readonly records: JournalRecord[];
+  readonly payloads: Uint8Array[];
+  readonly written: Promise<void>;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
+}
+
+function openBatch(): Batch {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  // Lazy records have nobody who waits; a failure is told by `healthy` and in the log.
+  promise.catch(() => {});
+  return { records: [], payloads: [], written: promise, resolve, reject };
 }
 
 const SEGMENT_BYTES_MAX = 256 * 1024;
@@ -85,8 +96,7 @@ class FileJournal implements Journal {
   #lastDigest: string;
   #current: OpenSegment;
   #next: Promise<OpenSegment>;
-  #records: { readonly payload: Uint8Array; readonly record: JournalRecord }[] = [];
-  #waiters: Waiter[] = [];
+  #batch = openBatch();
   #flushing: Promise<void> | undefined;
   #sealing: Promise<void> = Promise.resolve();
   #lazyTimer: ReturnType<typeof setTimeout> | undefined;
@@ -112,11 +122,14 @@ class FileJournal implements Journal {
   }
 
   append(record: JournalRecord): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#waiters.push({ resolve, reject });
+    try {
       this.#push(record);
-      this.#flushing ??= this.#flush();
-    });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const { written } = this.#batch;
+    this.#flushing ??= this.#flush();
+    return written;
   }
 
   appendLazy(record: JournalRecord): void {
@@ -129,26 +142,25 @@ class FileJournal implements Journal {
   }
 
   #push(record: JournalRecord): void {
-    this.#records.push({ payload: encodeRecord(record), record });
+    this.#batch.payloads.push(encodeRecord(record));
+    this.#batch.records.push(record);
   }
 
   /** One write and one sync for all that came while the last ones ran. */
   async #flush(): Promise<void> {
     await Promise.resolve();
-    while (this.#records.length > 0) {
-      const records = this.#records;
-      const waiters = this.#waiters;
-      this.#records = [];
-      this.#waiters = [];
+    while (this.#batch.records.length > 0) {
+      const batch = this.#batch;
+      this.#batch = openBatch();
       try {
-        await this.#write(records.map((each) => each.payload));
-        for (const { record } of records) this.#intents.apply(record, this.#current.sequence);
+        await this.#write(batch.payloads);
+        for (const record of batch.records) this.#intents.apply(record, this.#current.sequence);
         this.healthy = true;
-        for (const waiter of waiters) waiter.resolve();
+        batch.resolve();
       } catch (error) {
         this.healthy = false;
         this.#options.log.error("journal.write_failed", { reason: errorText(error) });
-        for (const waiter of waiters) waiter.reject(error);
+        batch.reject(error);
         await this.#rotate().catch(() => {});
       }
       if (this.#isFull()) await this.#rotate().catch((error: unknown) => this.#alarm(error));

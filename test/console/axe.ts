@@ -1,9 +1,11 @@
-// What axe finds on a page in both themes and at each width. A theme changes nothing but colours, so in the dark only contrast is tried again.
+// What axe finds on a page in both themes and at each width. All rules run once; what a width can change is tried at each,
+// and what a theme can change, which is contrast, in both.
 
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "playwright-core";
 
 const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
+const SIZES = ["target-size", "color-contrast", "scrollable-region-focusable"];
 const COLOURS = ["color-contrast"];
 
 interface Rule {
@@ -20,10 +22,10 @@ declare global {
 
 export async function violations(page: Page, widths: readonly number[]): Promise<string[]> {
   const found: string[] = [];
-  for (const width of widths) {
+  for (const [index, width] of widths.entries()) {
     await page.setViewportSize({ width, height: 900 });
     for (const [theme, rules] of [
-      ["light", WCAG],
+      ["light", index === 0 ? WCAG : SIZES],
       ["dark", COLOURS],
     ] as const) {
       await page.emulateMedia({ colorScheme: theme });

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import fc from "fast-check";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import { decodeRecord } from "../../billing/metering/rules.ts";
 import { decodeSegment, NO_DIGEST, segmentDigest } from "../../billing/metering/segment.rules.ts";
 import type { Fact, JournalRecord } from "../../billing/metering/types.ts";
 import { manualClock, seededDice, systemClock } from "../../kit/clock.ts";
-import { realFiles, type FilePort } from "../../kit/file-port.ts";
+import { realFiles, type AppendFile, type FilePort } from "../../kit/file-port.ts";
 import { openFaultyFiles } from "../../kit/file-port.faulty.ts";
 import { asId, makeId, type RequestId } from "../../kit/id.ts";
 import { silentLog } from "../../kit/log.ts";
@@ -50,6 +50,21 @@ function fact(requestId: RequestId, more: Partial<Fact> = {}): Fact {
 const intent = (id: RequestId): JournalRecord => ({ type: "intent", fact: fact(id) });
 const settle = (id: RequestId): JournalRecord => ({ type: "settle", fact: fact(id) });
 
+/** The system closes what a dead process had open; here a journal that is merely left behind stands for one. */
+const opened = new Set<AppendFile>();
+const mortalFiles: FilePort = {
+  ...realFiles,
+  openAppend: async (path) => {
+    const file = await realFiles.openAppend(path);
+    opened.add(file);
+    return file;
+  },
+};
+afterEach(async () => {
+  await Promise.allSettled([...opened].map((file) => file.close()));
+  opened.clear();
+});
+
 function open(
   files: FilePort,
   folder: string,
@@ -90,7 +105,7 @@ async function ledgerOf(journal: Journal): Promise<JournalRecord[]> {
 const temporary = () => mkdtemp(join(tmpdir(), "journal-"));
 
 test("records come back in order from sealed segments", async () => {
-  const journal = await open(realFiles, await temporary());
+  const journal = await open(mortalFiles, await temporary());
   const id = nextId();
   await journal.append(intent(id));
   journal.appendLazy({
@@ -115,14 +130,14 @@ test("records come back in order from sealed segments", async () => {
 });
 
 test("many appends at once share group commits and segments stay within their bounds", async () => {
-  const journal = await open(realFiles, await temporary(), { segmentRecordsMax: 100 });
+  const journal = await open(mortalFiles, await temporary(), { segmentRecordsMax: 100 });
   await Promise.all(Array.from({ length: 1000 }, () => journal.append(settle(nextId()))));
   await journal.close();
   expect(await ledgerOf(journal)).toHaveLength(1000);
 });
 
 test("an idle segment is sealed by its age", async () => {
-  const journal = await open(realFiles, await temporary(), { segmentAgeMaxMs: 20 });
+  const journal = await open(mortalFiles, await temporary(), { segmentAgeMaxMs: 20 });
   const sealed = new Promise<void>((resolve) => journal.onSealed(resolve));
   await journal.append(settle(nextId()));
   await sealed;
@@ -132,7 +147,7 @@ test("an idle segment is sealed by its age", async () => {
 
 test("a restart settles open intents once, as interrupted, with the last progress", async () => {
   const folder = await temporary();
-  const first = await open(realFiles, folder);
+  const first = await open(mortalFiles, folder);
   const [done, left] = [nextId(), nextId()];
   await first.append(intent(done));
   await first.append(intent(left));
@@ -145,9 +160,9 @@ test("a restart settles open intents once, as interrupted, with the last progres
     quantities: [{ meter: "output_tokens", amount: 9n, source: "counted" }],
   });
   await first.seal();
-  const second = await open(realFiles, folder);
+  const second = await open(mortalFiles, folder);
   await second.close();
-  const third = await open(realFiles, folder);
+  const third = await open(mortalFiles, folder);
   await third.close();
   const settled = (await ledgerOf(third)).flatMap((record) =>
     record.type === "settle" ? [record.fact] : [],
@@ -164,7 +179,7 @@ test("a restart settles open intents once, as interrupted, with the last progres
 
 test("an intent survives the deletion of its segment, and settles once after a restart", async () => {
   const folder = await temporary();
-  const first = await open(realFiles, folder);
+  const first = await open(mortalFiles, folder);
   const id = nextId();
   await first.append(intent(id));
   await first.seal();
@@ -172,7 +187,7 @@ test("an intent survives the deletion of its segment, and settles once after a r
   expect(first.pending()).toHaveLength(0);
   await first.append(settle(nextId()));
   await first.seal();
-  const second = await open(realFiles, folder);
+  const second = await open(mortalFiles, folder);
   await second.seal();
   const records = await ledgerOf(second);
   expect(
@@ -184,7 +199,7 @@ test("an intent survives the deletion of its segment, and settles once after a r
   ).toEqual([id]);
   await second.committed(99);
   await second.close();
-  const third = await open(realFiles, folder);
+  const third = await open(mortalFiles, folder);
   expect(third.pending()).toHaveLength(0);
   await third.append(settle(nextId()));
   await third.close();
@@ -262,7 +277,7 @@ test("power loss at any point: acknowledged settlements are kept once, every ack
 });
 
 test("an id that is no request id is refused before anything is written", async () => {
-  const journal = await open(realFiles, await temporary());
+  const journal = await open(mortalFiles, await temporary());
   await expect(journal.append(settle(asId<"req">("nonsense")))).rejects.toThrow("no request id");
   await journal.close();
   expect(await ledgerOf(journal)).toEqual([]);

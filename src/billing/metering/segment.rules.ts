@@ -9,8 +9,11 @@ const MAGIC = 0x49_54_53_31; // "ITS1"
 const HEAD_BYTES = 8;
 export const NO_DIGEST = "0".repeat(64);
 
+const FORMAT = 1;
+/** What of a header every format has. */
+const Format = z.object({ format: z.int() });
 const Header = z.strictObject({
-  format: z.literal(1),
+  format: z.literal(FORMAT),
   gateway: z.string().regex(/^gw_[0-9a-z]{26}$/),
   epoch: z.int().min(0),
   lane: z.int().min(0),
@@ -32,7 +35,23 @@ export function encodeSegment(header: SegmentHeader, frames: Uint8Array): Uint8A
   return bytes;
 }
 
-/** Throws RangeError or a zod error when the bytes are no segment. */
+/** A later format need not look like ours, so it is judged before the rest. */
+function headerIn(text: string): SegmentHeader {
+  const parsed: unknown = JSON.parse(text);
+  const { data } = Format.safeParse(parsed);
+  if (data !== undefined && data.format !== FORMAT)
+    throw new RangeError(
+      `format ${data.format} is not one that this version reads (it reads ${FORMAT})`,
+    );
+  const header = Header.safeParse(parsed);
+  if (header.success) return header.data;
+  const [issue] = header.error.issues;
+  throw new RangeError(
+    `the segment's header: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}`,
+  );
+}
+
+/** Throws RangeError, or SyntaxError, when the bytes are no segment. */
 export function decodeSegment(bytes: Uint8Array): {
   readonly header: SegmentHeader;
   readonly frames: Uint8Array;
@@ -42,9 +61,7 @@ export function decodeSegment(bytes: Uint8Array): {
   if (view.getUint32(0) !== MAGIC) throw new RangeError("no segment of a known format");
   const end = HEAD_BYTES + view.getUint32(4);
   if (end > bytes.length) throw new RangeError("the segment's header is cut");
-  const header = Header.parse(
-    JSON.parse(new TextDecoder().decode(bytes.subarray(HEAD_BYTES, end))),
-  );
+  const header = headerIn(new TextDecoder().decode(bytes.subarray(HEAD_BYTES, end)));
   return { header, frames: bytes.subarray(end) };
 }
 

@@ -117,6 +117,17 @@ async function dropUnused(
   return useful;
 }
 
+/** Throws an Error that names the file: it is the operator's to keep or to move, and nothing of it may be skipped. */
+function openSealed(path: string, bytes: Uint8Array): ReturnType<typeof decodeSegment> {
+  try {
+    return decodeSegment(bytes);
+  } catch (cause) {
+    throw new Error(`${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
+  }
+}
+
 /** Reads the folder in order, seals leftovers, answers the state to go on from. */
 export async function recoverJournal(options: RecoverOptions): Promise<Recovered> {
   const { files, folder } = options;
@@ -130,7 +141,7 @@ export async function recoverJournal(options: RecoverOptions): Promise<Recovered
   let { sequence: last, digest } = tail;
   for (const name of names.filter((each) => each.endsWith(".segment"))) {
     const bytes = await files.read(join(folder, name));
-    const { header, frames } = decodeSegment(bytes);
+    const { header, frames } = openSealed(join(folder, name), bytes);
     // A crash between writing the tail and deleting leaves segments that are already acknowledged.
     if (header.sequence <= tail.sequence) {
       await files.remove(join(folder, name));

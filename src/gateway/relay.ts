@@ -59,13 +59,13 @@ async function readAnswer(deps: GatewayDeps, answered: Answered): Promise<Bytes 
     answered.abort.abort();
   }, chunkTimeoutMs);
   try {
-    const { headers, body } = response;
+    const { headers } = response;
     const length = headers.get("content-length");
     // Only a plain body of known length needs no counting; a packed one may be far larger than it says.
     if (length !== null && !headers.has("content-encoding"))
       return Number(length) > answerBytesMax ? tooLarge() : await response.bytes();
-    if (body === null) return new Uint8Array();
-    return (await readBounded(body, answerBytesMax, () => timer.refresh())) ?? tooLarge();
+    if (response.body === null) return new Uint8Array();
+    return (await readBounded(response.body, answerBytesMax, () => timer.refresh())) ?? tooLarge();
   } catch (error) {
     return late
       ? refuse("upstream.timeout", "The upstream went silent in the middle of its answer.")

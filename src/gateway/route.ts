@@ -20,19 +20,19 @@ function targetsOf(
   nowMs: number,
   dice: () => number,
 ): Target[] {
-  const byEngine = new Map(
-    model.deployments.map((deployment) => [deployment.engineId, deployment.upstreamModel]),
-  );
   const candidates = model.deployments.map(({ engineId }) => ({
     engineId,
     inFlight: load.inFlight(engineId, nowMs),
     coolingDown: load.coolingDown(engineId, nowMs),
   }));
-  return rankEngines(candidates, dice).flatMap((engineId) => {
+  const targets: Target[] = [];
+  for (const engineId of rankEngines(candidates, dice)) {
     const engine = snapshot.engine(engineId);
-    const upstreamModel = byEngine.get(engineId);
-    return engine === undefined || upstreamModel === undefined ? [] : [{ engine, upstreamModel }];
-  });
+    const deployment = model.deployments.find((each) => each.engineId === engineId);
+    if (engine !== undefined && deployment !== undefined)
+      targets.push({ engine, upstreamModel: deployment.upstreamModel });
+  }
+  return targets;
 }
 
 export function route(

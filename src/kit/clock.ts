@@ -21,8 +21,29 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
 };
 
+const POOL_BYTES = 4_096;
+const pool = new Uint8Array(POOL_BYTES);
+let taken = POOL_BYTES;
+
+/** Small asks, an id's above all, are served from a pool that is filled at once; no byte is given twice or kept. */
+function fillRandomly(bytes: Uint8Array): void {
+  if (bytes.length > 64) {
+    randomFillSync(bytes);
+    return;
+  }
+  if (taken + bytes.length > POOL_BYTES) {
+    randomFillSync(pool);
+    taken = 0;
+  }
+  for (let index = 0; index < bytes.length; index += 1) {
+    bytes[index] = pool[taken + index] ?? 0;
+    pool[taken + index] = 0;
+  }
+  taken += bytes.length;
+}
+
 export const systemDice: Dice = {
-  fill: (bytes) => void randomFillSync(bytes),
+  fill: fillRandomly,
   next: () => Math.random(),
 };
 

@@ -29,6 +29,7 @@ const Environment = z.object({
   INTERTIE_METRICS_TOKEN: z.string().min(16).optional(),
   INTERTIE_CELL: z.string().max(63).default("local"),
   INTERTIE_SLOT: z.coerce.number().int().min(0).max(255).default(0),
+  INTERTIE_JOURNAL_BYTES_MAX: z.coerce.number().int().min(1_048_576).default(1_073_741_824),
   INTERTIE_DRAIN_MAX_S: z.coerce.number().int().min(0).default(30),
   INTERTIE_ADMIN_KEY: z.string().optional(),
   INTERTIE_MODELS_HUB: z.url().default("https://huggingface.co"),

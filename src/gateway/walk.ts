@@ -1,7 +1,7 @@
 // The request walk: one call a step, all the branching of a request. docs/walk.md draws it.
 // Invariant: every later step reads the one snapshot taken here.
 
-import { FAULTS, refuse, type Refusal } from "../kit/fault.ts";
+import { FAULTS, isFault, refuse, type Refusal } from "../kit/fault.ts";
 import { makeId } from "../kit/id.ts";
 import { errorText } from "../kit/log.ts";
 import { admit } from "./admit.ts";
@@ -65,8 +65,12 @@ async function steps(
   }
 }
 
-/** Anything thrown is a fault of ours: told in the log, and to the caller without its details. */
+/** Anything thrown is a fault of ours: told in the log, and to the caller without its details unless it was made for them. */
 function toFailure(deps: GatewayDeps, exchange: Exchange, error: unknown): Refusal {
+  if (isFault(error)) {
+    const { code, message, retryAfterSeconds = 2 } = error;
+    return refuse(code, message, { retryAfterSeconds });
+  }
   deps.log.error("walk.failed", { requestId: exchange.id, reason: errorText(error) });
   const code = deps.journal.healthy ? "internal" : "service.draining";
   return refuse(code, "This gateway cannot serve the request now.", { retryAfterSeconds: 2 });

@@ -67,6 +67,7 @@ export const FAULTS = {
   "artifact.digest": 502,
   "artifact.unavailable": 503,
   "service.draining": 503,
+  "journal.full": 503,
   "engine.busy": 503,
   internal: 500,
 } as const;

@@ -1,6 +1,6 @@
-// A disk in memory that forgets what was not synced, for tests of power loss.
+// A disk in memory that forgets what was not synced and fails when it is told to, for tests of power loss and full disks.
 // Invariant: after `cutPower` a file holds its synced bytes and any prefix of what followed, the last bytes possibly garbled;
-// a file whose creation was not made durable may be gone.
+// one that was removed may be back, unless something else in its folder was made durable since.
 
 import type { Dice } from "./clock.ts";
 import type { AppendFile, FilePort } from "./file-port.ts";
@@ -10,6 +10,10 @@ interface Disk {
   durableLength: number;
 }
 
+export type Operation = "append" | "sync" | "openAppend" | "replace" | "truncate" | "remove";
+/** An error that came before anything was done (of an append, half), or one that came when all was done. */
+export type Failing = "undone" | "done";
+
 export interface FaultyFiles {
   /** The disk as one life of the machine sees it: after `cutPower` everything on an old session fails. */
   session(): FilePort;
@@ -17,6 +21,8 @@ export interface FaultyFiles {
   cutPower(dice: Dice): void;
   /** The next append or sync fails with this error, once. */
   failNext(error: Error): void;
+  /** Asked at each operation, until told otherwise; `undefined` lets it through. */
+  failWhen(judge: (operation: Operation, path: string) => Failing | undefined): void;
 }
 
 function join(left: Uint8Array, right: Uint8Array): Uint8Array {
@@ -29,7 +35,10 @@ function join(left: Uint8Array, right: Uint8Array): Uint8Array {
 export function openFaultyFiles(): FaultyFiles {
   const disks = new Map<string, Disk>();
   let life = 0;
+  /** Gone, but not yet for good. */
+  const removed = new Map<string, Disk>();
   let failure: Error | undefined;
+  let judge: (operation: Operation, path: string) => Failing | undefined = () => undefined;
 
   const find = (path: string): Disk => {
     const disk = disks.get(path);
@@ -40,27 +49,41 @@ export function openFaultyFiles(): FaultyFiles {
   const check = (born: number) => {
     if (born !== life) throw new Error("the power was cut");
   };
-  const checkWrite = (born: number) => {
+  /** Runs the effect, or fails as it was told to. */
+  const act = (born: number, operation: Operation, path: string, effect: () => void): void => {
     check(born);
+    const failing = judge(operation, path);
+    if (failing !== "undone") effect();
+    if (failing !== undefined) throw new Error(`${operation} ${path} failed`);
+  };
+  const takeFailure = () => {
     const error = failure;
     failure = undefined;
     if (error !== undefined) throw error;
   };
 
   const openAppend = async (born: number, path: string): Promise<AppendFile> => {
-    check(born);
     const disk = disks.get(path) ?? { live: new Uint8Array(), durableLength: 0 };
-    disks.set(path, disk);
+    act(born, "openAppend", path, () => {
+      disks.set(path, disk);
+      removed.clear();
+    });
     return {
       append: async (bytes) => {
-        checkWrite(born);
-        disk.live = join(disk.live, bytes);
+        check(born);
+        takeFailure();
+        const before = disk.live;
+        disk.live = join(before, bytes.subarray(0, bytes.length >> 1));
+        act(born, "append", path, () => void (disk.live = join(before, bytes)));
       },
       sync: async () => {
         const { length } = disk.live;
         await Promise.resolve();
-        checkWrite(born);
-        disk.durableLength = Math.max(disk.durableLength, length);
+        check(born);
+        takeFailure();
+        act(born, "sync", path, () => {
+          disk.durableLength = Math.max(disk.durableLength, length);
+        });
       },
       close: async () => {},
     };
@@ -75,19 +98,23 @@ export function openFaultyFiles(): FaultyFiles {
     },
     replace: async (path, bytes) => {
       await Promise.resolve();
-      check(born);
-      disks.set(path, { live: bytes.slice(), durableLength: bytes.length });
+      act(born, "replace", path, () => {
+        disks.set(path, { live: bytes.slice(), durableLength: bytes.length });
+        removed.clear();
+      });
     },
     truncate: async (path, length) => {
-      check(born);
-      const disk = find(path);
-      disk.live = disk.live.slice(0, length);
-      disk.durableLength = length;
+      act(born, "truncate", path, () => {
+        const disk = find(path);
+        disk.live = disk.live.slice(0, length);
+        disk.durableLength = length;
+      });
     },
     remove: async (path) => {
-      check(born);
-      find(path);
-      disks.delete(path);
+      act(born, "remove", path, () => {
+        removed.set(path, find(path));
+        disks.delete(path);
+      });
     },
     list: async (folder) => {
       check(born);
@@ -101,6 +128,9 @@ export function openFaultyFiles(): FaultyFiles {
     session: () => session(life),
     cutPower: (dice) => {
       life += 1;
+      for (const [path, disk] of removed)
+        if (!disks.has(path) && dice.next() < 0.5) disks.set(path, disk);
+      removed.clear();
       for (const disk of disks.values()) {
         const unsynced = disk.live.length - disk.durableLength;
         const kept = disk.live.slice(
@@ -115,6 +145,9 @@ export function openFaultyFiles(): FaultyFiles {
     },
     failNext: (error) => {
       failure = error;
+    },
+    failWhen: (next) => {
+      judge = next;
     },
   };
 }

@@ -13,6 +13,7 @@ export interface OpenIntent {
 
 export interface OpenIntents {
   apply(record: JournalRecord, sequence: number): void;
+  get(fact: Pick<Fact, "requestId" | "attempt">): OpenIntent | undefined;
   /** Those whose intents lie in segments up to and including `sequence`. */
   upTo(sequence: number): readonly OpenIntent[];
   all(): readonly OpenIntent[];
@@ -44,6 +45,7 @@ export function openIntents(): OpenIntents {
           quantities: record.fact.quantities,
         });
     },
+    get: ({ requestId, attempt }) => open.get(keyOf(requestId, attempt)),
     upTo: (sequence) => [...open.values()].filter((intent) => intent.sequence <= sequence),
     all: () => [...open.values()],
   };

@@ -1,5 +1,6 @@
 // What a journal folder holds when a process starts: sealed segments, files that a dead process left open, the checkpoint.
-// Invariants: a torn tail is cut, nothing whole is dropped; a leftover file is sealed as it is, under the epoch that wrote it.
+// Invariants: a torn tail is cut, nothing whole is dropped; a leftover file is sealed as it is, under the epoch that wrote it, and
+// in its place in the sequence or not at all: then an Error names it, and nothing was changed.
 
 import { join } from "node:path";
 import { scanFrames } from "../../billing/metering/frames.rules.ts";
@@ -18,6 +19,7 @@ export interface Sealed {
   readonly header: SegmentHeader;
   readonly path: string;
   readonly byteLength: number;
+  readonly digest: string;
 }
 
 export interface Recovered {
@@ -67,7 +69,8 @@ async function sealLeftover(
   options: RecoverOptions,
   name: string,
   previousDigest: string,
-): Promise<{ sealed: Sealed; digest: string }> {
+  intents: OpenIntents,
+): Promise<Sealed> {
   const { files, folder, gateway, lane, epoch, nowMs } = options;
   const bytes = await files.read(join(folder, name));
   const { payloads, wholeBytes } = scanFrames(bytes);
@@ -83,38 +86,49 @@ async function sealLeftover(
     firstAtMs: nowMs,
     lastAtMs: nowMs,
   };
-  const segment = encodeSegment(header, bytes.subarray(0, wholeBytes));
+  const frames = bytes.subarray(0, wholeBytes);
+  const segment = encodeSegment(header, frames);
   const path = join(folder, sealedName(sequence));
   await files.replace(path, segment);
   await files.remove(join(folder, name));
-  return { sealed: { header, path, byteLength: segment.length }, digest: segmentDigest(segment) };
+  applyFrames(frames, sequence, intents);
+  return { header, path, byteLength: segment.length, digest: segmentDigest(segment) };
 }
 
 /**
- * Removes open files that hold nothing to seal: those sealed before a crash came, and the empty ones at the end.
- * Answers the rest in order; a number in the middle is kept even when empty, since the sequence has no gaps.
+ * The open files that the next segments are made of, in order, and those that hold nothing to seal: sealed before a crash came,
+ * or empty at the end. One in the middle is kept even when empty, since the sequence has no gaps.
  */
-async function dropUnused(
-  options: RecoverOptions,
+async function sortLeftovers(
+  { files, folder }: RecoverOptions,
   names: readonly string[],
+  tail: number,
   last: number,
-): Promise<string[]> {
-  const { files, folder } = options;
-  const open = names.filter((name) => name.endsWith(".open"));
+): Promise<{ readonly useful: readonly string[]; readonly unused: readonly string[] }> {
   const useful: string[] = [];
-  let unused = open.filter((name) => sequenceOf(name) <= last);
-  for (const name of open.filter((each) => sequenceOf(each) > last)) {
-    const { wholeBytes } = scanFrames(await files.read(join(folder, name)));
-    if (wholeBytes === 0) {
-      unused.push(name);
-      continue;
+  const unused: string[] = [];
+  let empty: string[] = [];
+  for (const name of names.filter((each) => each.endsWith(".open"))) {
+    const sequence = sequenceOf(name);
+    const isSealed = sequence <= tail || names.includes(sealedName(sequence));
+    const isEmpty = isSealed || scanFrames(await files.read(join(folder, name))).wholeBytes === 0;
+    if (isSealed || (isEmpty && sequence < last)) unused.push(name);
+    else if (isEmpty) empty.push(name);
+    else {
+      const path = join(folder, name);
+      if (sequence < last)
+        throw new Error(
+          `${path} holds records, but later ones (up to ${last}) were sealed without it`,
+        );
+      useful.push(...empty, name);
+      empty = [];
+      if (sequence !== last + useful.length)
+        throw new Error(
+          `${path} holds records, but ${openName(last + 1)} or one after it is missing`,
+        );
     }
-    const earlier = unused.filter((each) => sequenceOf(each) > last);
-    useful.push(...earlier, name);
-    unused = unused.filter((each) => !earlier.includes(each));
   }
-  for (const name of unused) await files.remove(join(folder, name));
-  return useful;
+  return { useful, unused: [...unused, ...empty] };
 }
 
 /** Throws an Error that names the file: it is the operator's to keep or to move, and nothing of it may be skipped. */
@@ -137,30 +151,30 @@ export async function recoverJournal(options: RecoverOptions): Promise<Recovered
   if (names.includes(CHECKPOINT))
     applyFrames(await files.read(join(folder, CHECKPOINT)), 0, intents);
 
+  const segments = names.filter((name) => name.endsWith(".segment"));
+  const kept = segments.filter((name) => sequenceOf(name) > tail.sequence);
+  const newest = kept.at(-1);
+  const last = newest === undefined ? tail.sequence : sequenceOf(newest);
+  const { useful, unused } = await sortLeftovers(options, names, tail.sequence, last);
+
   const sealed: Sealed[] = [];
-  let { sequence: last, digest } = tail;
-  for (const name of names.filter((each) => each.endsWith(".segment"))) {
-    const bytes = await files.read(join(folder, name));
-    const { header, frames } = openSealed(join(folder, name), bytes);
-    // A crash between writing the tail and deleting leaves segments that are already acknowledged.
-    if (header.sequence <= tail.sequence) {
-      await files.remove(join(folder, name));
-      continue;
-    }
+  for (const name of kept) {
+    const path = join(folder, name);
+    const bytes = await files.read(path);
+    const { header, frames } = openSealed(path, bytes);
     applyFrames(frames, header.sequence, intents);
-    sealed.push({ header, path: join(folder, name), byteLength: bytes.length });
-    last = header.sequence;
-    digest = segmentDigest(bytes);
+    sealed.push({ header, path, byteLength: bytes.length, digest: segmentDigest(bytes) });
   }
-  for (const name of await dropUnused(options, names, last)) {
-    const leftover = await sealLeftover(options, name, digest);
-    const bytes = await files.read(leftover.sealed.path);
-    applyFrames(decodeSegment(bytes).frames, leftover.sealed.header.sequence, intents);
-    sealed.push(leftover.sealed);
-    last = leftover.sealed.header.sequence;
+  // A crash between writing the tail and deleting leaves segments that are already acknowledged.
+  const acknowledged = segments.filter((name) => !kept.includes(name));
+  const halfWritten = names.filter((name) => name.endsWith(".new"));
+  for (const name of [...acknowledged, ...unused, ...halfWritten])
+    await files.remove(join(folder, name));
+  let digest = sealed.at(-1)?.digest ?? tail.digest;
+  for (const name of useful) {
+    const leftover = await sealLeftover(options, name, digest, intents);
+    sealed.push(leftover);
     digest = leftover.digest;
   }
-  for (const name of names.filter((each) => each.endsWith(".new")))
-    await files.remove(join(folder, name));
-  return { sealed, intents, nextSequence: last + 1, lastDigest: digest };
+  return { sealed, intents, nextSequence: last + useful.length + 1, lastDigest: digest };
 }

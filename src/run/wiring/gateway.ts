@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import packageJson from "../../../package.json" with { type: "json" };
 import type { Config } from "../../config.ts";
-import { openJournal } from "../../gateway/journal/journal.ts";
+import { openJournal, type Journal } from "../../gateway/journal/journal.ts";
 import { openLeaseHolder } from "../../gateway/leases/holder.ts";
 import { openLines, openObserver } from "../../gateway/observe.ts";
 import { openGateway } from "../../gateway/server.ts";
@@ -76,17 +76,23 @@ function tokenHmacs(key: Uint8Array) {
 
 function unreadyReasons(
   holder: SnapshotHolder,
-  journal: { readonly healthy: boolean },
+  journal: Pick<Journal, "healthy" | "full">,
   uplink: GatewayUplink,
 ): readonly string[] {
   return [
     ...(holder.current() === undefined ? ["no snapshot that is young enough"] : []),
     ...(journal.healthy ? [] : ["the journal cannot be written"]),
+    ...(journal.full ? ["the journal is full: control has not taken what is in it"] : []),
     ...(uplink.status().laneStopped ? ["control refused this gateway's journal"] : []),
   ];
 }
 
-function observeState(metrics: Metrics, holder: SnapshotHolder, uplink: GatewayUplink): void {
+function observeState(
+  metrics: Metrics,
+  holder: SnapshotHolder,
+  journal: Pick<Journal, "bytes">,
+  uplink: GatewayUplink,
+): void {
   const { observed } = metrics;
   observed("intertie_uplink_connected", "1 while control is heard.", () =>
     Number(uplink.status().connected),
@@ -95,6 +101,11 @@ function observeState(metrics: Metrics, holder: SnapshotHolder, uplink: GatewayU
     "intertie_journal_pending_segments",
     "Sealed segments that control has not confirmed.",
     () => uplink.status().pendingSegments,
+  );
+  observed(
+    "intertie_journal_bytes",
+    "The journal on this disk; above INTERTIE_JOURNAL_BYTES_MAX requests are refused.",
+    () => journal.bytes,
   );
   observed(
     "intertie_snapshot_sequence",
@@ -153,6 +164,7 @@ async function openGround(config: Config, keys: Keys, log: Log) {
     gateway,
     lane: 0,
     epoch: identity.epoch,
+    bytesMax: config.INTERTIE_JOURNAL_BYTES_MAX,
     files: realFiles,
     clock,
     log,
@@ -187,7 +199,7 @@ export const startGateway: StartRole = async (config, log) => {
   const metrics = openMetrics();
   const lines = openLines((text) => void process.stdout.write(text));
   closers.defer("access log", () => lines.close());
-  observeState(metrics, holder, uplink);
+  observeState(metrics, holder, journal, uplink);
   if (holder.current() === undefined && !(await firstSnapshot(holder)))
     log.warn("gateway.without_snapshot", { gateway });
   const server = openGateway(

@@ -32,6 +32,9 @@ function eventText(content: string): string {
   return `data: ${JSON.stringify({ id: "chatcmpl-mock", object: "chat.completion.chunk", created: 1_764_000_000, model: "mock", choices })}\n\n`;
 }
 
+/** What was sent so far: streams that are cut off by the end of a round count with what they had. */
+const sentInAll = { streams: 0, chunks: 0 };
+
 const utf8 = new TextEncoder();
 const EVENT = eventText(" lantern");
 const TAIL = `data: ${JSON.stringify({ id: "chatcmpl-mock", object: "chat.completion.chunk", created: 1_764_000_000, model: "mock", choices: [], usage: USAGE })}\n\ndata: [DONE]\n\n`;
@@ -39,12 +42,14 @@ const TAIL = `data: ${JSON.stringify({ id: "chatcmpl-mock", object: "chat.comple
 function streamOf(eventsPerChunk: number): ReadableStream<Uint8Array> {
   const chunk = utf8.encode(EVENT.repeat(eventsPerChunk));
   let sent = 0;
+  sentInAll.streams += 1;
   return new ReadableStream({
     async pull(controller) {
       if (sent > 0) await Bun.sleep(PAUSE_MS);
       if (sent < CHUNKS) {
         controller.enqueue(chunk);
         sent += 1;
+        sentInAll.chunks += 1;
         return;
       }
       controller.enqueue(utf8.encode(TAIL));
@@ -54,6 +59,7 @@ function streamOf(eventsPerChunk: number): ReadableStream<Uint8Array> {
 }
 
 async function answer(request: Request): Promise<Response> {
+  if (request.url.endsWith("/sent")) return Response.json(sentInAll);
   if (request.method === "GET")
     return Response.json({ object: "list", data: [{ id: "mock", object: "model" }] });
   const body = await request.text();
@@ -68,6 +74,4 @@ async function answer(request: Request): Promise<Response> {
 const servers = Array.from({ length: PORTS }, () =>
   Bun.serve({ hostname: "127.0.0.1", port: 0, idleTimeout: 0, fetch: answer }),
 );
-process.stdout.write(
-  `${JSON.stringify({ ports: servers.map((server) => server.port), chunks: CHUNKS })}\n`,
-);
+process.stdout.write(`${JSON.stringify({ ports: servers.map((server) => server.port) })}\n`);

@@ -187,12 +187,12 @@ describe("completions", () => {
     const probe = { ...long, prompt, max_tokens: 1 };
     const { usage } = await read(Text, engine.ask("/v1/completions", probe));
     expect(usage.prompt_tokens).toBeGreaterThan(256);
-    const words = Math.floor((300 * 505) / usage.prompt_tokens);
+    const words = Math.floor((300 * 509) / usage.prompt_tokens);
     const asked = { ...probe, prompt: "dog ".repeat(words) };
     const tokens = (await read(Text, engine.ask("/v1/completions", asked))).usage.prompt_tokens;
     const left = 512 - tokens;
     expect(left).toBeLessThan(12);
-    const full = { ...asked, max_tokens: left, n: 2, temperature: 2, seed: 1 };
+    const full = { ...asked, max_tokens: left, n: 8, temperature: 2, seed: 1 };
     const filled = await read(Text, engine.ask("/v1/completions", full));
     expect(filled.choices.some((choice) => choice.finish_reason === "length")).toBe(true);
     const over = { ...asked, max_tokens: left + 1 };

@@ -45,10 +45,10 @@ async function ask(options: CallersOptions, wish: Wish): Promise<string | undefi
 export function openCallers(options: CallersOptions): Callers {
   const acknowledged = new Map<string, Wish>();
   let asked = 0;
-  let stopping = false;
+  const stopping = new AbortController();
   const { next } = options.dice;
   const call = async () => {
-    while (!stopping) {
+    while (!stopping.signal.aborted) {
       const wish: Wish = {
         input: 1 + Math.floor(next() * 900),
         output: 1 + Math.floor(next() * 20),
@@ -65,7 +65,7 @@ export function openCallers(options: CallersOptions): Callers {
     acknowledged,
     asked: () => asked,
     stop: async () => {
-      stopping = true;
+      stopping.abort();
       await Promise.all(calls);
     },
   };

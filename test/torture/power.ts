@@ -50,7 +50,8 @@ async function ship(scene: Scene, journal: Journal): Promise<void> {
     clock: systemClock,
     log: silentLog,
   };
-  for (const sealed of [...journal.pending()]) {
+  // A copy: what is committed leaves the journal's own list.
+  for (const sealed of journal.pending().slice()) {
     const bytes = await journal.read(sealed);
     const { committed } = await receiveSegment(deps, GATEWAY, bytes);
     await journal.committed(committed);

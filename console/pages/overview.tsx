@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useState, type ReactNode } from "react";
 import { queries } from "../api.ts";
-import type { Overview, UsageRow, Zone } from "../api.types.ts";
+import type { Overview, Zone } from "../api.types.ts";
 import { count, duration, moneyColumn, share, short, toPico, usd } from "../format.ts";
 import { WINDOWS_MIN } from "../search.ts";
 import { Answer, Empty } from "../ui/answer.tsx";
@@ -12,14 +12,12 @@ import { minutesPerColumn, toColumns, type Column } from "../ui/chart.rules.ts";
 import { Choices, State } from "../ui/controls.tsx";
 import { Money, Page, Section, Time } from "../ui/page.tsx";
 import { Table } from "../ui/table.tsx";
-import { Share, TimeChart } from "../ui/time-chart.tsx";
+import { TimeChart } from "../ui/time-chart.tsx";
 import { Needs } from "./needs.tsx";
+import { SpendByModel } from "./spend-by-model.tsx";
 
 const route = getRouteApi("/app/");
 const LIVE_MS = 2_000;
-const MINUTE_MS = 60_000;
-/** More do not fit beside the zones. */
-const MODELS_MAX = 5;
 const WINDOW_NAMES: Readonly<Record<number, string>> = {
   15: "15 min",
   60: "1 h",
@@ -73,7 +71,7 @@ export function OverviewPage() {
       </Answer>
       <div className="halves">
         <Places />
-        <Spend minutes={minutes} />
+        <SpendByModel minutes={minutes} />
       </div>
     </Page>
   );
@@ -308,73 +306,6 @@ function Places() {
         )}
       </Answer>
     </Section>
-  );
-}
-
-/** Where the money of the window went; the models that cost most come first. */
-function Spend({ minutes }: { minutes: number }) {
-  const untilMs = Math.ceil(Date.now() / MINUTE_MS) * MINUTE_MS;
-  const [from, to] = [untilMs - minutes * MINUTE_MS, untilMs].map((ms) =>
-    new Date(ms).toISOString(),
-  );
-  const usage = useQuery({
-    ...queries.usage(from ?? "", to ?? "", "model"),
-    placeholderData: (old) => old,
-  });
-  return (
-    <Section title="Spend by model" corner={<Link to="/usage">All usage</Link>}>
-      <Answer query={usage} rows={3}>
-        {({ rows, total }) =>
-          rows.length === 0 ? (
-            <p className="minor">Nothing was spent.</p>
-          ) : (
-            <SpendTable
-              rows={rows.slice(0, MODELS_MAX)}
-              all={Number(toPico(total.amount))}
-              from={from}
-            />
-          )
-        }
-      </Answer>
-    </Section>
-  );
-}
-
-interface SpendTableProps {
-  readonly rows: readonly UsageRow[];
-  readonly all: number;
-  readonly from: string | undefined;
-}
-
-function SpendTable({ rows, all, from }: SpendTableProps) {
-  const spend = moneyColumn(rows.map((row) => toPico(row.amount)));
-  return (
-    <Table
-      caption="Spend by model"
-      rows={rows}
-      rowId={(row) => row.group}
-      columns={[
-        {
-          head: "Model",
-          cell: (row) => (
-            <Link to="/requests" search={{ model: row.group, from }}>
-              {row.label}
-            </Link>
-          ),
-        },
-        { head: "Requests", align: "end", cell: (row) => count(row.requests) },
-        {
-          head: "Spend",
-          align: "end",
-          cell: (row) => <Money amount={row.amount} show={spend} />,
-        },
-        {
-          head: "Share",
-          wide: true,
-          cell: (row) => <Share part={Number(toPico(row.amount))} all={all} />,
-        },
-      ]}
-    />
   );
 }
 

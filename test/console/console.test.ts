@@ -12,6 +12,7 @@ import {
 import type { Browser, BrowserContext, Locator, Page } from "playwright-core";
 import { violations } from "./axe.ts";
 import { openBrowser, openContext, watchErrors, watchStrangers } from "./browser.ts";
+import { changes } from "./changes.ts";
 import { isFailure } from "./fixture-answers.ts";
 import { ONE_TIME_LINK, startFixture, type Fixture } from "./fixture-server.ts";
 import {
@@ -320,59 +321,7 @@ describe("the playground", () => {
   });
 });
 
-describe("changing things", () => {
-  test("an upstream: refused at its field, added, tested, disabled, removed", async () => {
-    await goTo("/upstreams?add=true");
-    await page.getByLabel("Address").fill("http://10.0.0.9:8000/v1");
-    await page.getByLabel("Name", { exact: true }).fill("new-vllm");
-    await page.getByLabel("It is on this machine").uncheck();
-    await page.getByRole("dialog").getByRole("button", { name: "Add upstream" }).click();
-    await page.getByRole("alert").getByText("upstream.forbidden_address").waitFor();
-    expect(await page.getByLabel("Address").getAttribute("aria-invalid")).toBe("true");
-    await page.getByLabel("It is on this machine").check();
-    await page.getByRole("dialog").getByRole("button", { name: "Add upstream" }).click();
-    await page.getByRole("button", { name: "Test new-vllm" }).click();
-    await page.getByRole("status").getByText("new-vllm: answered in 12 ms").waitFor();
-    await page.getByRole("button", { name: "Disable new-vllm" }).click();
-    await page.getByRole("button", { name: "Enable new-vllm" }).waitFor();
-    await page.getByRole("button", { name: "Remove new-vllm" }).click();
-    await page.getByRole("button", { name: "Remove upstream" }).click();
-    await page.getByRole("link", { name: "new-vllm" }).waitFor({ state: "detached" });
-  });
-
-  test("a key: revoked after the consequence was said", async () => {
-    await goTo("/keys");
-    await page.getByRole("button", { name: "Revoke checkout-service" }).click();
-    await page.getByText("Every gateway refuses it within 5 seconds.").waitFor();
-    await page.getByRole("button", { name: "Revoke key" }).click();
-    await page.getByRole("link", { name: "checkout-service" }).waitFor({ state: "detached" });
-  });
-
-  test("a role without the right sees no button that would be refused", async () => {
-    const auditor = await context.newPage();
-    await auditor.route("**/api/v1/session", async (route) => {
-      const session = await (await route.fetch()).json();
-      const permissions = session.principal.permissions.filter((name: string) =>
-        name.endsWith(".read"),
-      );
-      await route.fulfill({
-        json: { ...session, principal: { ...session.principal, permissions } },
-      });
-    });
-    for (const [path, shows] of [
-      ["/keys", "admin, owner"],
-      ["/upstreams", "http://127.0.0.1:4120/v1"],
-      ["/prices", "own engine"],
-      ["/projects", "no limit"],
-    ] as const) {
-      await auditor.goto(fixture.url + path);
-      await auditor.getByText(shows).first().waitFor();
-      const buttons = await auditor.locator("main").getByRole("button").allInnerTexts();
-      expect(buttons).toEqual([]);
-    }
-    await auditor.close();
-  });
-});
+describe("changing things", () => changes(() => ({ fixture, context, page })));
 
 test("an empty installation says on every page what to do first", async () => {
   const empty = await startFixture({ empty: true });

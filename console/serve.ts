@@ -11,7 +11,7 @@ const OUT_DIR = resolve(import.meta.dir, "../dist/console");
 const ELSEWHERE = /^\/(api|uplink|healthz|readyz|metrics)(\/|$)/;
 /** A path that names a file which is not one of ours is an error, not a page of the console. */
 const FILE = /\.[a-z0-9]{1,8}$/i;
-const READ_TRIES = 3;
+const READ_TRIES = 5;
 
 /** Stricter than control's own: the console's styles are in files, and it talks only to where it came from. */
 const PAGE_HEADERS = {
@@ -23,11 +23,13 @@ const PAGE_HEADERS = {
 
 type Bytes = Uint8Array<ArrayBuffer>;
 type Files = ReadonlyMap<string, Bytes>;
+interface Built {
+  readonly page: Bytes;
+  readonly files: Files;
+}
 
 export async function openConsoleHandler(outDir: string = OUT_DIR): Promise<Handler> {
-  const files = await openFiles(outDir, READ_TRIES);
-  const page = files.get("index.html");
-  if (!page) throw new Error(`${outDir} holds no built console`);
+  const { page, files } = await openFiles(outDir, READ_TRIES);
   return (request) => {
     if (request.method !== "GET" && request.method !== "HEAD") return undefined;
     const { pathname } = new URL(request.url);
@@ -47,9 +49,11 @@ async function openFiles(outDir: string, triesLeft: number): Promise<Files> {
     const names = await readdir(outDir);
     const read = async (name: string) =>
       [name, await Bun.file(join(outDir, name)).bytes()] as const;
+    if (!names.includes("index.html")) throw new Error(`${outDir} holds no built console`);
     return new Map(await Promise.all(names.map(read)));
   } catch (error) {
     if (triesLeft <= 1) throw error;
+    await Bun.sleep(AGAIN_MS);
     return openFiles(outDir, triesLeft - 1);
   }
 }

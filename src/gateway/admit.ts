@@ -4,7 +4,7 @@
 import { parseToken } from "../identity/keys/rules.ts";
 import type { ParsedToken } from "../identity/keys/types.ts";
 import { refuse, type Refusal } from "../kit/fault.ts";
-import { equalBytes } from "../kit/secret.ts";
+import { equalTexts } from "../kit/secret.ts";
 import type { SnapshotReader } from "../snapshot/types.ts";
 import type { Caller } from "./types.ts";
 
@@ -54,8 +54,6 @@ function parse(headers: Headers): { ok: true; parsed: ParsedToken } | Refusal {
   return { ok: true, parsed };
 }
 
-const hexBytes = (text: string) => Buffer.from(text, "latin1");
-
 export function admit(
   snapshot: SnapshotReader,
   headers: Headers,
@@ -66,7 +64,7 @@ export function admit(
   if (!credential.ok) return credential;
   const { parsed } = credential;
   const key = snapshot.keyById(parsed.id);
-  if (key === undefined || !equalBytes(hexBytes(tokenHmac(parsed.token)), hexBytes(key.hmac))) {
+  if (key === undefined || !equalTexts(tokenHmac(parsed.token), key.hmac)) {
     return refuse("key.unknown", "This API key is not known here.");
   }
   if (key.revoked) return refuse("key.revoked", "This API key was revoked.");

@@ -1,8 +1,8 @@
 // Step 5, reserve: limits and money, at the most that this request can use, before anything is dispatched.
 // Invariant: a request that could exceed a limit or budget is refused; what it did not use is given back at settlement.
 
-import type { LeaseResource } from "../billing/budgets/types.ts";
 import { ceilingPico } from "../billing/prices/rules.ts";
+import type { KeyLimits } from "../identity/keys/types.ts";
 import { refuse, type FaultCode, type Refusal } from "../kit/fault.ts";
 import type { LeaseHolder, LeaseRefusal, Need } from "./leases/types.ts";
 import type { Caller, Plan, Reading } from "./types.ts";
@@ -36,54 +36,107 @@ export function judgeCap(plan: Plan, reading: Reading): Refusal | undefined {
   );
 }
 
+let month = { fromMs: 0, untilMs: 0, text: "" };
+
 /** `2026-11`, in UTC. */
 export function monthOf(nowMs: number): string {
-  return new Date(nowMs).toISOString().slice(0, 7);
+  if (nowMs < month.fromMs || nowMs >= month.untilMs) {
+    const date = new Date(nowMs);
+    const at = (months: number) => Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + months);
+    month = { fromMs: at(0), untilMs: at(1), text: date.toISOString().slice(0, 7) };
+  }
+  return month.text;
+}
+
+/** What a key or project needs alike for each request, and the limit of what differs. */
+interface Standing {
+  readonly fixed: readonly Need[];
+  readonly tokens: Omit<Need, "amount"> | undefined;
+}
+
+/** By the snapshot's own objects, so that names are put together once a snapshot, not at each request. */
+const standings = new WeakMap<object, Standing>();
+
+function standingOf(owner: `key:${string}` | `project:${string}`, limits: KeyLimits): Standing {
+  const { requestsPerMinute: requests, concurrentStreams: streams, tokensPerMinute } = limits;
+  const fixed: Need[] = [];
+  if (requests !== null)
+    fixed.push({ resource: `requests:${owner}`, limit: BigInt(requests), amount: 1n });
+  if (streams !== null)
+    fixed.push({ resource: `streams:${owner}`, limit: BigInt(streams), amount: 1n });
+  const tokens =
+    tokensPerMinute === null
+      ? undefined
+      : { resource: `tokens:${owner}` as const, limit: BigInt(tokensPerMinute) };
+  return { fixed, tokens };
+}
+
+function standingsOf({ key, tenant }: Caller): readonly [Standing, Standing] {
+  let ofKey = standings.get(key);
+  if (ofKey === undefined) {
+    ofKey = standingOf(`key:${key.id}`, key.limits);
+    standings.set(key, ofKey);
+  }
+  let ofProject = standings.get(tenant);
+  if (ofProject === undefined) {
+    ofProject = standingOf(`project:${tenant.projectId}`, tenant.limits);
+    standings.set(tenant, ofProject);
+  }
+  return [ofKey, ofProject];
 }
 
 /** What this request needs of each limit that its key and project have; empty when they have none. */
 export function needsOf(caller: Caller, plan: Plan, reading: Reading, nowMs: number): Need[] {
-  const { key, tenant } = caller;
-  const needs: Need[] = [];
-  const need = (resource: LeaseResource, limit: number | null, amount: bigint) => {
-    if (limit !== null) needs.push({ resource, limit: BigInt(limit), amount });
-  };
-  need(`requests:key:${key.id}`, key.limits.requestsPerMinute, 1n);
-  need(`requests:project:${tenant.projectId}`, tenant.limits.requestsPerMinute, 1n);
-  need(`streams:key:${key.id}`, key.limits.concurrentStreams, 1n);
-  need(`streams:project:${tenant.projectId}`, tenant.limits.concurrentStreams, 1n);
-  const limited = key.limits.tokensPerMinute !== null || tenant.limits.tokensPerMinute !== null;
-  if (!limited && tenant.monthlySpendLimitPico === null) return needs;
+  const { tenant } = caller;
+  const [ofKey, ofProject] = standingsOf(caller);
+  const needs = [...ofKey.fixed, ...ofProject.fixed];
+  const spend = tenant.monthlySpendLimitPico;
+  if (ofKey.tokens === undefined && ofProject.tokens === undefined && spend === null) return needs;
   const input = inputTokensMax(plan, reading);
   const output = outputTokensMax(plan, reading);
-  need(`tokens:key:${key.id}`, key.limits.tokensPerMinute, input + output);
-  need(`tokens:project:${tenant.projectId}`, tenant.limits.tokensPerMinute, input + output);
-  if (tenant.monthlySpendLimitPico !== null) {
-    const resource: LeaseResource = `spend:project:${tenant.projectId}:${monthOf(nowMs)}`;
+  const amount = input + output;
+  if (ofKey.tokens) needs.push({ ...ofKey.tokens, amount });
+  if (ofProject.tokens) needs.push({ ...ofProject.tokens, amount });
+  if (spend !== null) {
     needs.push({
-      resource,
-      limit: tenant.monthlySpendLimitPico,
+      resource: `spend:project:${tenant.projectId}:${monthOf(nowMs)}`,
+      limit: spend,
       amount: ceilingPico(plan.price, input, output),
     });
   }
   return needs;
 }
 
-/** OpenAI's headers, for the tighter one where both the key and its project are limited. */
+/** The need of this kind with the least left; a key and its project may both have one. */
+function tightest(
+  leases: Pick<LeaseHolder, "remaining">,
+  needs: readonly Need[],
+  kind: "requests:" | "tokens:",
+): { readonly limit: bigint; readonly remaining: bigint } | undefined {
+  let found: { readonly limit: bigint; readonly remaining: bigint } | undefined;
+  for (const { resource, limit } of needs) {
+    if (!resource.startsWith(kind)) continue;
+    const remaining = leases.remaining(resource) ?? limit;
+    if (found === undefined || remaining < found.remaining) found = { limit, remaining };
+  }
+  return found;
+}
+
+/** OpenAI's headers for what is limited a minute. */
 export function limitHeaders(
   leases: Pick<LeaseHolder, "remaining">,
   needs: readonly Need[],
 ): Record<string, string> {
   const headers: Record<string, string> = {};
-  const tightest: Record<string, bigint> = {};
-  for (const { resource, limit } of needs) {
-    const kind = resource.slice(0, resource.indexOf(":"));
-    if (kind !== "requests" && kind !== "tokens") continue;
-    const remaining = leases.remaining(resource) ?? limit;
-    if (remaining >= (tightest[kind] ?? remaining + 1n)) continue;
-    tightest[kind] = remaining;
-    headers[`x-ratelimit-limit-${kind}`] = limit.toString();
-    headers[`x-ratelimit-remaining-${kind}`] = remaining.toString();
+  const requests = tightest(leases, needs, "requests:");
+  if (requests) {
+    headers["x-ratelimit-limit-requests"] = requests.limit.toString();
+    headers["x-ratelimit-remaining-requests"] = requests.remaining.toString();
+  }
+  const tokens = tightest(leases, needs, "tokens:");
+  if (tokens) {
+    headers["x-ratelimit-limit-tokens"] = tokens.limit.toString();
+    headers["x-ratelimit-remaining-tokens"] = tokens.remaining.toString();
   }
   return headers;
 }

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import {
   deriveKey,
   equalBytes,
+  equalTexts,
   hmac,
   makeMasterKey,
   openHmac,
@@ -42,5 +43,7 @@ test("HMACs compare in constant time", () => {
   const key = deriveKey(makeMasterKey(), "key-hmac");
   expect(equalBytes(hmac(key, "a"), hmac(key, "a"))).toBe(true);
   expect(equalBytes(hmac(key, "a"), hmac(key, "b"))).toBe(false);
+  expect(equalTexts("abc", "abc")).toBe(true);
+  expect([equalTexts("abc", "abd"), equalTexts("abc", "ab")]).toEqual([false, false]);
   expect(equalBytes(new Uint8Array(1), new Uint8Array(2))).toBe(false);
 });

@@ -66,6 +66,15 @@ export function openHmac(key: Uint8Array): (text: string) => string {
   return (text) => keyed.copy().update(text).digest("hex");
 }
 
+/** Constant time for equal lengths, without making bytes of them first. */
+export function equalTexts(left: string, right: string): boolean {
+  if (left.length !== right.length) return false;
+  let differing = 0;
+  for (let index = 0; index < left.length; index += 1)
+    differing |= left.charCodeAt(index) ^ right.charCodeAt(index);
+  return differing === 0;
+}
+
 /** Constant time for equal lengths. */
 export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
   return left.length === right.length && timingSafeEqual(left, right);

@@ -1,7 +1,6 @@
 // A gateway for tests: the real walk and server over literal snapshot, journal and leases, on a free loopback port.
 // Invariant: what the journal was given is kept in order, so a test can say what would have been billed.
 
-import { createHmac } from "node:crypto";
 import type { PriceVersion } from "../../src/billing/prices/types.ts";
 import type { Fact, JournalRecord } from "../../src/billing/metering/types.ts";
 import type { LeaseHolder } from "../../src/gateway/leases/types.ts";
@@ -15,6 +14,7 @@ import { systemClock, systemDice } from "../../src/kit/clock.ts";
 import { asId, encodeId } from "../../src/kit/id.ts";
 import { silentLog } from "../../src/kit/log.ts";
 import { openMetrics } from "../../src/kit/metrics.ts";
+import { openHmac } from "../../src/kit/secret.ts";
 import { openReader } from "../../src/snapshot/read.ts";
 import type {
   SnapshotDeployment,
@@ -30,8 +30,7 @@ const organisationId = asId<"org">("org_a");
 const projectId = asId<"proj">("proj_a");
 const SECRET = "a test's own key";
 
-export const tokenHmac = (token: string) =>
-  createHmac("sha256", SECRET).update(token).digest("hex");
+export const tokenHmac = openHmac(new TextEncoder().encode(SECRET));
 
 export const tokenOf = (kind: KeyKind, number = 1) =>
   makeToken(

@@ -24,7 +24,10 @@ function base32(value: bigint, length: number): string {
 }
 
 function checksum(text: string): string {
-  return base32(BigInt(crc32(text) >>> 0), CRC_LENGTH);
+  const value = crc32(text);
+  let shown = "";
+  for (let shift = 30; shift >= 0; shift -= 5) shown += ALPHABET.charAt((value >>> shift) & 31);
+  return shown;
 }
 
 /** `secret`: 32 random bytes. */

@@ -18,7 +18,7 @@ import { realFiles } from "../../kit/file-port.ts";
 import { asId, makeId } from "../../kit/id.ts";
 import { errorText, type Log } from "../../kit/log.ts";
 import { openMetrics, type Metrics } from "../../kit/metrics.ts";
-import { hmac } from "../../kit/secret.ts";
+import { openHmac } from "../../kit/secret.ts";
 import { openSnapshotHolder, type SnapshotHolder } from "../../snapshot/load.ts";
 import { createUplinkClient } from "../../uplink/client.ts";
 import { openLoadPublisher } from "../../uplink/channels/load-publisher.ts";
@@ -67,11 +67,6 @@ function upstreamClient(keys: Keys) {
       return plain;
     },
   });
-}
-
-/** HMACs of tokens that were seen lately: the same key comes thousands of times a second. */
-function tokenHmacs(key: Uint8Array) {
-  return (token: string) => Buffer.from(hmac(key, token)).toString("hex");
 }
 
 function unreadyReasons(
@@ -205,7 +200,7 @@ export const startGateway: StartRole = async (config, log) => {
   const server = openGateway(
     {
       snapshot: () => holder.current(),
-      tokenHmac: tokenHmacs(keys.derived("key-hmac")),
+      tokenHmac: openHmac(keys.derived("key-hmac")),
       journal,
       leases,
       load,

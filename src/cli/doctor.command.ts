@@ -27,6 +27,7 @@ export interface DoctorDeps {
     readonly pending: readonly string[];
     readonly unknown: readonly string[];
     readonly nowMs: number;
+    readonly frozen: readonly string[];
   }>;
 }
 
@@ -172,7 +173,7 @@ const database: Check = async ({ run, config, deps }) => {
   if (url === undefined)
     return skipped("database", "the embedded database runs only while `intertie up` does");
   try {
-    const { pending, unknown, nowMs } = await deps.probeDatabase(url);
+    const { pending, unknown, nowMs, frozen } = await deps.probeDatabase(url);
     if (unknown.length > 0)
       return failed(
         "database",
@@ -191,6 +192,12 @@ const database: Check = async ({ run, config, deps }) => {
         "database",
         `its clock differs by ${Math.round(skewMs / 1000)} s`,
         "run NTP on both machines",
+      );
+    if (frozen.length > 0)
+      return failed(
+        "database",
+        `usage is kept but not billed: ${frozen.join("; ")}`,
+        "see docs/operate/journal.md, A lane is frozen",
       );
     return passed("database", "reachable, migrated, clocks agree");
   } catch (error) {

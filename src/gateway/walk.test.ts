@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { Fault } from "../kit/fault.ts";
 import { until } from "../../test/fakes/gateway.ts";
 import {
   amounts,
@@ -136,6 +137,16 @@ test("a journal that cannot write: nothing is dispatched", async () => {
   };
   const gate = gateway([up], { deps: { journal } });
   expect((await gate.chat()).status).toBe(503);
+  expect(up.heard).toEqual([]);
+});
+
+test("503: a full journal refuses with a code of its own, and nothing is dispatched", async () => {
+  const up = await upstream(answers());
+  const full = new Fault("journal.full", { message: "full", retryAfterSeconds: 5 });
+  const journal = { append: () => Promise.reject(full), appendLazy: () => {}, healthy: true };
+  const response = await gateway([up], { deps: { journal } }).chat();
+  expect([response.status, response.headers.get("retry-after")]).toEqual([503, "5"]);
+  expect(await response.json()).toMatchObject({ error: { code: "journal.full" } });
   expect(up.heard).toEqual([]);
 });
 

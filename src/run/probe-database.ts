@@ -8,13 +8,24 @@ export interface DatabaseProbe {
   /** Applied there, unknown here: a newer version was at work. */
   readonly unknown: readonly string[];
   readonly nowMs: number;
+  /** Journals whose posting stopped, each with its reason. */
+  readonly frozen: readonly string[];
+}
+
+type Pool = ReturnType<typeof openDatabase>["pool"];
+
+async function frozenLanes(pool: Pool): Promise<readonly string[]> {
+  const { rows } = await pool.query<{ gateway: string; lane: number; reason: string }>(
+    "select gateway, lane, frozen_reason as reason from ledger_cursors where frozen_reason is not null order by 1, 2",
+  );
+  return rows.map(({ gateway, lane, reason }) => `${gateway} lane ${lane}: ${reason}`);
 }
 
 export async function probeDatabase(url: string): Promise<DatabaseProbe> {
   const database = openDatabase(url, { connectionsMax: 1 });
   try {
-    const { rows } = await database.pool.query<{ now: Date; known: boolean }>(
-      "select clock_timestamp() as now, to_regclass('migrations') is not null as known",
+    const { rows } = await database.pool.query<{ now: Date; known: boolean; posts: boolean }>(
+      "select clock_timestamp() as now, to_regclass('migrations') is not null as known, to_regclass('ledger_cursors') is not null as posts",
     );
     const applied = rows[0]?.known
       ? await database.pool.query<{ name: string }>("select name from migrations")
@@ -25,6 +36,7 @@ export async function probeDatabase(url: string): Promise<DatabaseProbe> {
       pending: files.filter((name) => !names.has(name)),
       unknown: [...names].filter((name) => !files.includes(name)),
       nowMs: rows[0]?.now.getTime() ?? 0,
+      frozen: rows[0]?.posts ? await frozenLanes(database.pool) : [],
     };
   } finally {
     await database.close();

@@ -63,8 +63,7 @@ export async function buildConsole(outDir: string): Promise<ConsoleBuild> {
 }
 
 async function bundle(outDir: string): Promise<void> {
-  const fresh = `${outDir}.${process.pid}.new`;
-  rmSync(fresh, { recursive: true, force: true });
+  const fresh = `${outDir}.${crypto.randomUUID()}.new`;
   const result = await Bun.build({
     entrypoints: [join(SOURCE, "index.html")],
     outdir: fresh,
@@ -92,16 +91,16 @@ async function compress(path: string): Promise<void> {
 
 /** Two processes that build at once both end with a whole folder: the loser drops its own. */
 function replaceFolder(fresh: string, outDir: string): void {
-  const old = `${outDir}.${process.pid}.old`;
+  const old = `${outDir}.${crypto.randomUUID()}.old`;
   mkdirSync(dirname(outDir), { recursive: true });
-  if (existsSync(outDir)) renameSync(outDir, old);
   try {
+    if (existsSync(outDir)) renameSync(outDir, old);
     renameSync(fresh, outDir);
   } catch (error) {
     if (!existsSync(join(outDir, "index.html"))) throw error;
-    rmSync(fresh, { recursive: true, force: true });
+  } finally {
+    for (const left of [fresh, old]) rmSync(left, { recursive: true, force: true });
   }
-  rmSync(old, { recursive: true, force: true });
 }
 
 function modifiedMs(path: string): number {

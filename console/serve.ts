@@ -43,17 +43,18 @@ export async function openConsoleHandler(outDir: string = OUT_DIR): Promise<Hand
 }
 
 /** Another process may put its own build in place between our build and our reading of it. */
-async function openFiles(outDir: string, triesLeft: number): Promise<Files> {
-  await buildConsole(outDir);
+async function openFiles(outDir: string, triesLeft: number): Promise<Built> {
   try {
+    await buildConsole(outDir);
     const names = await readdir(outDir);
     const read = async (name: string) =>
       [name, await Bun.file(join(outDir, name)).bytes()] as const;
-    if (!names.includes("index.html")) throw new Error(`${outDir} holds no built console`);
-    return new Map(await Promise.all(names.map(read)));
+    const files = new Map(await Promise.all(names.map(read)));
+    const page = files.get("index.html");
+    if (!page) throw new Error(`${outDir} holds no built console`);
+    return { page, files };
   } catch (error) {
     if (triesLeft <= 1) throw error;
-    await Bun.sleep(AGAIN_MS);
     return openFiles(outDir, triesLeft - 1);
   }
 }

@@ -45,8 +45,13 @@ export const realFiles: FilePort = {
   },
   openAppend: async (path) => {
     const handle = await open(path, O_WRONLY | O_CREAT | O_APPEND | SYNCED, 0o600);
-    await handle.sync();
-    await syncPath(dirname(path));
+    try {
+      await handle.sync();
+      await syncPath(dirname(path));
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
     return {
       append: async (bytes) => {
         let written = 0;

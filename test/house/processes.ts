@@ -7,7 +7,7 @@ import { join } from "node:path";
 import pg from "pg";
 import { childEnvironment } from "../../src/config.ts";
 import { probePort } from "../../src/run/ports.ts";
-import type { Stack } from "../stack.ts";
+import { eventually, type Stack } from "../stack.ts";
 
 const MAIN = join(import.meta.dir, "..", "..", "src", "main.ts");
 
@@ -26,6 +26,17 @@ export const logOf = (stack: Stack, role: string): LogLine[] =>
 /** 0 while it does not run. */
 export const pidOf = (stack: Stack, role: string): number =>
   stack.state().roles.find(({ name }) => name === role)?.pid ?? 0;
+
+/** SIGKILL; resolves when its supervisor has started it again and it says that it is ready. */
+export async function killAndAwait(stack: Stack, role: string): Promise<void> {
+  const before = pidOf(stack, role);
+  process.kill(before, "SIGKILL");
+  await eventually(`${role} to start again`, () => {
+    const now = pidOf(stack, role);
+    const isReady = ({ event, pid }: LogLine) => event === "role.ready" && pid === now;
+    return now !== before && logOf(stack, role).some(isReady) ? true : undefined;
+  });
+}
 
 export async function withDatabase<T>(
   stack: Stack,

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { copyFileSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eventually, openStack, runIntertie, type Stack } from "../stack.ts";
+import { eventually, openStack, prepareDataDir, runIntertie, type Stack } from "../stack.ts";
 import { judgeAccounts } from "../torture/accounts.ts";
 import type { Wish } from "../torture/upstream.ts";
 import { freeze, logOf, pidOf, withDatabase } from "./processes.ts";
@@ -20,6 +20,7 @@ let token = "";
 let backedUp: ReadonlyMap<string, Wish>;
 
 beforeAll(async () => {
+  await prepareDataDir(dataDir);
   world = await openWorld({ dataDir, gateways: 1, settings });
   started.add(world.stack);
   token = (await world.key({ name: "mine" })).token;

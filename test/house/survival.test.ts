@@ -1,16 +1,34 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deriveKey, parseMasterKey } from "../../src/kit/secret.ts";
 import { signingKeysFrom, signManifest } from "../../src/snapshot/sign.ts";
 import type { SnapshotManifest } from "../../src/snapshot/types.ts";
-import { eventually } from "../stack.ts";
+import { eventually, runIntertie } from "../stack.ts";
 import { judgeAccounts } from "../torture/accounts.ts";
-import { freeze, logOf, openLoneRole, pidOf, postgresPids } from "./processes.ts";
+import {
+  freeze,
+  killAndAwait,
+  logOf,
+  openLoneRole,
+  pidOf,
+  postgresPids,
+  withDatabase,
+} from "./processes.ts";
 import { askAt, knownEverywhere, must, openWorld, type World } from "./world.ts";
 
-/** Whatever a gateway needs is taken away here, one after the other. */
+/** Whatever a gateway needs is taken away here, one after the other, or is of a later version than its own. */
 let world: World;
+const folder = mkdtempSync(join(tmpdir(), "intertie-survival-"));
 const NOWHERE = "http://127.0.0.1:1";
 const settings = { INTERTIE_MODELS_HUB: NOWHERE, PIP_INDEX_URL: `${NOWHERE}/simple` };
 const keys = { plain: "", limited: "", unused: "", revoked: "", spender: "" };
@@ -31,7 +49,10 @@ beforeAll(async () => {
   keys.spender = (await key({ name: "spender", projectId })).token;
 }, 90_000);
 
-afterAll(() => world.close(), 60_000);
+afterAll(async () => {
+  await world.close();
+  rmSync(folder, { recursive: true, force: true });
+}, 60_000);
 
 let thaw = () => {};
 afterEach(() => thaw());
@@ -83,15 +104,7 @@ test("control and Postgres hang: gateways go on, also for limited keys from what
 test("control is dead and Postgres hangs: a gateway that is killed starts again from its own disk", async () => {
   thaw = freeze(await postgresPids(world.stack));
   process.kill(pidOf(world.stack, "control"), "SIGKILL");
-  const before = pidOf(world.stack, "gateway-0");
-  process.kill(before, "SIGKILL");
-  const pid = await eventually("the gateway to start again", () => {
-    const now = pidOf(world.stack, "gateway-0");
-    const isReady = ({ event, pid: of }: Readonly<Record<string, unknown>>) =>
-      event === "role.ready" && of === now;
-    return now !== before && logOf(world.stack, "gateway-0").some(isReady) ? now : undefined;
-  });
-  expect(pid).toBeGreaterThan(0);
+  await killAndAwait(world.stack, "gateway-0");
   await knownEverywhere(world.stack, keys.plain);
   expect(await statuses(keys.plain, 20)).toEqual(all(200, 20));
   expect(await statuses(keys.revoked, 4)).toEqual(all(401, 4));
@@ -101,8 +114,8 @@ test("control is dead and Postgres hangs: a gateway that is killed starts again 
 }, 60_000);
 
 /** The copy becomes one that was compiled long ago, and has `leftMs` to live. */
-function age(folder: string, leftMs: number): void {
-  const path = join(folder, "snapshot", "manifest.json");
+function age(gatewayFolder: string, leftMs: number): void {
+  const path = join(gatewayFolder, "snapshot", "manifest.json");
   const manifest: SnapshotManifest = JSON.parse(readFileSync(path, "utf8"));
   const master = parseMasterKey(readFileSync(join(world.stack.dataDir, "master.key"), "utf8"));
   const { privateKey } = signingKeysFrom(deriveKey(master, "signing"));
@@ -115,7 +128,7 @@ test("a gateway alone serves until its snapshot is too old, then says so, to cal
     role: "gateway",
     of: world.stack,
     settings: { INTERTIE_CONTROL_URL: NOWHERE },
-    prepare: (folder) => age(folder, 8_000),
+    prepare: (gatewayFolder) => age(gatewayFolder, 6_000),
   });
   try {
     const lone = () => askAt(`${gateway.origin}/v1`, keys.plain, question);
@@ -158,3 +171,119 @@ test("the hub and the package index are away: a pull fails with words, and nothi
   const asked = await askAt(stack.apiUrl, keys.plain, question, model);
   expect([asked.status, asked.fault]).toEqual([404, "model.unknown"]);
 }, 60_000);
+
+test("a database of a newer version is refused, naming what is not known and what to do", async () => {
+  const { stack } = world;
+  const newer = "0999_of_a_later_version.sql";
+  await withDatabase(stack, (client) =>
+    client.query("insert into migrations (name, digest) values ($1, 'x')", [newer]),
+  );
+  try {
+    const flags = ["--port", "0", "--control-port", "0", "--engine-port", "0"];
+    const [up, doctor] = await Promise.all([
+      runIntertie(["up", "--data-dir", join(folder, "newer"), ...flags], {
+        DATABASE_URL: stack.state().databaseUrl ?? "",
+      }),
+      stack.cli("doctor"),
+    ]);
+    expect([up.code, up.out]).toEqual([1, ""]);
+    expect(up.err).toContain(
+      `the database has migration ${newer}, which this version does not know`,
+    );
+    expect(up.err).toContain("start the newer version of intertie");
+    expect(existsSync(join(folder, "old", "run.json"))).toBe(false);
+    expect(doctor.code).toBe(1);
+    expect(doctor.out).toContain(`migrated by a newer version: ${newer}`);
+  } finally {
+    await withDatabase(stack, (client) =>
+      client.query("delete from migrations where name = $1", [newer]),
+    );
+  }
+}, 30_000);
+
+test("a disk snapshot of a later format is left aside with a word in the log, and control's is served", async () => {
+  const { stack } = world;
+  const path = join(stack.dataDir, "gateways", "0", "snapshot", "manifest.json");
+  // It must not write its own over this one.
+  freeze([pidOf(stack, "gateway-0")]);
+  const manifest: object = JSON.parse(readFileSync(path, "utf8"));
+  writeFileSync(path, JSON.stringify({ ...manifest, format: 2, more: true }));
+  await killAndAwait(stack, "gateway-0");
+  await knownEverywhere(stack, keys.plain);
+  expect(logOf(stack, "gateway-0")).toContainEqual(
+    expect.objectContaining({ event: "snapshot.refused", reason: "format 2 is not 1" }),
+  );
+  await eventually("this version's own on the disk again", () =>
+    readFileSync(path, "utf8").startsWith('{"format":1,') ? true : undefined,
+  );
+}, 30_000);
+
+test("control that does not serve this gateway's uplink version: the log says so, callers are served from the disk", async () => {
+  const { stack } = world;
+  const asked: string[] = [];
+  const later = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: (request) => {
+      asked.push(new URL(request.url).pathname);
+      const message = "uplink version 1 is not served here; served are: 2, 3";
+      return Response.json({ error: { code: "uplink.version", message } }, { status: 426 });
+    },
+  });
+  const gateway = await openLoneRole({
+    role: "gateway",
+    of: stack,
+    settings: { INTERTIE_CONTROL_URL: later.url.origin },
+  });
+  try {
+    const models = () =>
+      fetch(`${gateway.origin}/v1/models`, {
+        headers: { authorization: `Bearer ${keys.plain}` },
+      });
+    const answer = await eventually("an answer", () => models().catch(() => undefined));
+    expect(answer.status).toBe(200);
+    const complaint = await eventually("the complaint", () =>
+      gateway.log().find(({ event }) => event === "uplink.away"),
+    );
+    expect(complaint).toMatchObject({
+      level: "error",
+      reason: "uplink.version: uplink version 1 is not served here; served are: 2, 3",
+    });
+    expect(asked).toContain("/uplink/v1/session");
+    expect((await fetch(`${gateway.origin}/readyz`)).status).toBe(200);
+  } finally {
+    await gateway.stop();
+    await later.stop(true);
+  }
+}, 30_000);
+
+test("a journal of a later format is neither misread nor thrown away: the gateway names the file and does not start", async () => {
+  let path = "";
+  const head = JSON.stringify({ format: 2, gateway: "gw_x", sequence: 1 });
+  const bytes = Buffer.concat([
+    Buffer.from("ITS1\0\0\0"),
+    Buffer.from([head.length]),
+    Buffer.from(head),
+  ]);
+  const gateway = await openLoneRole({
+    role: "gateway",
+    of: world.stack,
+    settings: { INTERTIE_CONTROL_URL: NOWHERE },
+    prepare: (gatewayFolder) => {
+      path = join(gatewayFolder, "journal", "000000000001.segment");
+      mkdirSync(join(gatewayFolder, "journal"));
+      writeFileSync(path, bytes);
+    },
+  });
+  try {
+    const failed = await eventually("the refusal", () =>
+      gateway.log().find(({ event }) => event === "role.failed"),
+    );
+    expect(failed["reason"]).toBe(
+      `${path}: format 2 is not one that this version reads (it reads 1)`,
+    );
+    expect(readFileSync(path)).toEqual(bytes);
+  } finally {
+    await gateway.stop();
+  }
+}, 30_000);

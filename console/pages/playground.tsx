@@ -13,7 +13,7 @@ import { Snippets } from "../ui/snippets.tsx";
 import { useChat, type Turn } from "./use-chat.ts";
 
 const route = getRouteApi("/app/playground");
-const DRAFT = "Once upon a time";
+const DRAFT = "What is a lantern?";
 
 export function PlaygroundPage() {
   const models = useQuery(queries.models());

@@ -100,7 +100,7 @@ export function StartPage() {
                 </Link>
                 .
               </p>
-              <Snippets call={{ baseUrl: apiBaseUrl, model, prompt: "Once upon a time" }} />
+              <Snippets call={{ baseUrl: apiBaseUrl, model, prompt: "What is a lantern?" }} />
             </Section>
           </div>
         )}

@@ -84,7 +84,7 @@ export async function firstMinutes(
 ): Promise<Asked & { secret: string }> {
   await signInByLink(page, link);
   const secret = await createKeyByKeyboard(page, keyName);
-  const asked = await askInPlayground(page, "Once upon a time");
+  const asked = await askInPlayground(page, "What is a lantern?");
   await openRequest(page, asked.requestPath);
   return { ...asked, secret };
 }

@@ -41,7 +41,7 @@ const PICTURES: readonly Picture[] = [
   {
     name: "console-playground",
     view: desktop("dark"),
-    prepare: (page) => askInPlayground(page, "Once upon a time"),
+    prepare: (page) => askInPlayground(page, "What is a lantern?"),
   },
   {
     name: "console-phone",

@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
+import { openBrowser, openContext, watchErrors, watchStrangers } from "../console/browser.ts";
+import { firstMinutes } from "../console/flows.ts";
 import { eventually, openStack, runIntertie, type Stack } from "../stack.ts";
 
 /** One stack for the whole story: first start, first answer, its price, trouble, stop, second start. */
@@ -87,6 +89,28 @@ test("the official SDK gets real answers, and each is in the ledger with its cos
   }
   const usage = await stack.cli("usage", "--json");
   expect(JSON.parse(usage.out)).toMatchObject({ rows: [{ requests: rows.length }] });
+});
+
+test("the console: in by the one-time link, a key by keyboard, a chat, and its line in the ledger", async () => {
+  const browser = await openBrowser();
+  try {
+    const context = await openContext(browser, { theme: "light", width: 1280 });
+    const page = await context.newPage();
+    const errors = watchErrors(page);
+    const strangers = watchStrangers(context, stack.controlUrl);
+    const { secret, answer } = await firstMinutes(page, stack.consoleLink, "from the console");
+    expect(secret).toStartWith("it_live_");
+    expect(answer.length).toBeGreaterThan(0);
+    expect([errors, strangers]).toEqual([[], []]);
+    const spent = await fetch(`${stack.controlUrl}/api/v1/sessions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ link: new URL(stack.consoleLink).searchParams.get("link") }),
+    });
+    expect(spent.status).toBe(410);
+  } finally {
+    await browser.close();
+  }
 });
 
 test("a second start on the same data says so, and one on a busy port names port and flag", async () => {

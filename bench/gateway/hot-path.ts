@@ -38,7 +38,7 @@ async function main(): Promise<void> {
   const [folder = "", ...ports] = process.argv.slice(2);
   const journal = await openJournal({
     folder: join(folder, "journal"),
-    gateway: "gw_bench",
+    gateway: "gw_00000000000000000000000000",
     lane: 0,
     epoch: 1,
     files: realFiles,

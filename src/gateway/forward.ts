@@ -19,17 +19,26 @@ export interface Answered {
   readonly abort: AbortController;
 }
 
+/** Counted as in flight before the disk is waited for: requests that come together must see each other when they are routed. */
+async function writeIntent(deps: GatewayDeps, dispatch: Dispatch, attempt: Attempt): Promise<void> {
+  const { id } = attempt.target.engine;
+  const fact = factOf(dispatch, attempt, NOT_ANSWERED, deps.clock.monotonicMs());
+  deps.load.begin(id);
+  try {
+    await deps.journal.append({ type: "intent", fact });
+  } catch (error) {
+    deps.load.end(id);
+    throw error;
+  }
+}
+
 async function tryTarget(
   deps: GatewayDeps,
   dispatch: Dispatch,
   attempt: Attempt,
 ): Promise<Answered | UpstreamFailure> {
   const { engine, upstreamModel } = attempt.target;
-  await deps.journal.append({
-    type: "intent",
-    fact: factOf(dispatch, attempt, NOT_ANSWERED, deps.clock.monotonicMs()),
-  });
-  deps.load.begin(engine.id);
+  await writeIntent(deps, dispatch, attempt);
   const { signal } = dispatch.request;
   if (signal.aborted) return leftBefore(attempt);
   const abort = new AbortController();

@@ -138,6 +138,7 @@ test("a journal that cannot write: nothing is dispatched", async () => {
   const gate = gateway([up], { deps: { journal } });
   expect((await gate.chat()).status).toBe(503);
   expect(up.heard).toEqual([]);
+  expect(gate.load.own()).toEqual({});
 });
 
 test("503: a full journal refuses with a code of its own, and nothing is dispatched", async () => {
@@ -211,4 +212,17 @@ test("an upstream that refuses our credential: 502, not the caller's 401", async
   const gate = gateway([await upstream(refuses(401))]);
   const response = await gate.chat();
   expect([response.status, await code(response)]).toEqual([502, "upstream.credential"]);
+});
+
+test("requests that come at the same moment spread over equal engines", async () => {
+  const ups = await Promise.all([1, 2, 3, 4].map(() => upstream(answers())));
+  const journal = {
+    append: () => Bun.sleep(20),
+    appendLazy: () => {},
+    healthy: true,
+  };
+  const gate = gateway(ups, { deps: { journal } });
+  await Promise.all(Array.from({ length: 12 }, () => gate.chat()));
+  expect(ups.map((up) => up.heard.length)).toEqual([3, 3, 3, 3]);
+  expect(gate.load.own()).toEqual({});
 });

@@ -14,9 +14,9 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { Fault } from "../kit/fault.ts";
+import { freePort } from "../kit/free-port.ts";
 
 export const SUPERUSER = "intertie";
 
@@ -201,18 +201,6 @@ export function findServer(folder: string): LockFile | undefined {
   return undefined;
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      const port = typeof address === "object" && address ? address.port : 0;
-      probe.close(() => resolve(port));
-    });
-  });
-}
-
 const POLL_MS = 15;
 /** Recovery after a crash reads the log since the last checkpoint: at most a few minutes of writes. */
 const START_MAX_MS = 120_000;
@@ -254,9 +242,9 @@ export function attachServer(folder: string, lock: RunningServer): Promise<Runni
 export async function startServer(server: ServerFolder): Promise<RunningServer> {
   const { postgres } = await binaries();
   const data = join(server.folder, "data");
-  const flags = Object.entries(settings(server, server.port ?? (await freePort()))).flatMap(
-    ([name, value]) => ["-c", `${name}=${value}`],
-  );
+  const flags = Object.entries(
+    settings(server, server.port ?? (await freePort("127.0.0.1"))),
+  ).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const [command = "", ...rest] = commandAs(
     accountFor(server.folder),
     [data, postgres],

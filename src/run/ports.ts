@@ -1,6 +1,6 @@
 // Ports, looked at before anything starts: a busy one is named together with the flag that moves it.
 
-import { createServer } from "node:net";
+import { freePort, tryPort } from "../kit/free-port.ts";
 
 export interface PortWish {
   readonly flag: string;
@@ -21,28 +21,26 @@ export class PortBusy extends Error {
   }
 }
 
-/** Binds and lets go again; resolves with the port, which for 0 is the one that the system chose. */
-export function probePort(wish: PortWish): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "EADDRINUSE") reject(new PortBusy(wish));
-      else if (error.code === "EACCES")
-        reject(
-          new Error(
-            `port ${wish.port} needs more rights than this user has: choose one above 1023 with ${wish.flag} PORT`,
-          ),
-        );
-      else if (error.code === "EADDRNOTAVAIL")
-        reject(new Error(`${wish.host} is no address of this machine: choose another with --host`));
-      else reject(error);
-    });
-    server.listen({ host: wish.host, port: wish.port, exclusive: true }, () => {
-      const address = server.address();
-      const port = typeof address === "object" && address !== null ? address.port : wish.port;
-      server.close(() => resolve(port));
-    });
-  });
+function reasonOf(wish: PortWish, error: unknown): unknown {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EADDRINUSE") return new PortBusy(wish);
+  if (code === "EACCES")
+    return new Error(
+      `port ${wish.port} needs more rights than this user has: choose one above 1023 with ${wish.flag} PORT`,
+    );
+  if (code === "EADDRNOTAVAIL")
+    return new Error(`${wish.host} is no address of this machine: choose another with --host`);
+  return error;
+}
+
+/** Binds and lets go again; resolves with the port, for 0 with one that is free. */
+export async function probePort(wish: PortWish): Promise<number> {
+  const { host, port } = wish;
+  try {
+    return await (port === 0 ? freePort(host) : tryPort(host, port));
+  } catch (error) {
+    throw reasonOf(wish, error);
+  }
 }
 
 /** All of them in order, or the first that is busy; no port is given twice. */

@@ -2,6 +2,8 @@
 // Invariant: every attempt has an intent on disk before its dispatch, and every intent gets exactly one settlement.
 
 import { refuse, type Refusal } from "../kit/fault.ts";
+import { estimateQuantities } from "./dialects/openai/usage.rules.ts";
+import { capToSet } from "./reserve.ts";
 import { factOf, NOT_ANSWERED, settleAttempt, settleNeeds } from "./settle.ts";
 import type { Attempt, Dispatch, GatewayDeps, Outcome, Target, UpstreamFailure } from "./types.ts";
 import type { UpstreamAnswer } from "./upstreams/openai/client.ts";
@@ -47,7 +49,7 @@ async function tryTarget(
   const answer = await deps.upstream.call({
     engine,
     path: PATHS[dispatch.endpoint],
-    body: dispatch.reading.bodyFor(upstreamModel),
+    body: dispatch.reading.bodyFor(upstreamModel, capToSet(dispatch)),
     streamed: dispatch.reading.streamed,
     requestId: dispatch.id,
     abort,
@@ -59,7 +61,8 @@ async function tryTarget(
 /** The caller was gone before the upstream was asked. */
 function leftBefore(attempt: Attempt): UpstreamFailure {
   const { id } = attempt.target.engine;
-  return { ...refuse("internal", "The caller left."), engineId: id, retryable: false };
+  const why = refuse("internal", "The caller left.");
+  return { ...why, engineId: id, retryable: false, unasked: true };
 }
 
 function toRefusal(failure: UpstreamFailure): Refusal {
@@ -67,9 +70,22 @@ function toRefusal(failure: UpstreamFailure): Refusal {
   return refuse(code, message, retryAfterSeconds === undefined ? {} : { retryAfterSeconds });
 }
 
-function tellFailed(deps: GatewayDeps, dispatch: Dispatch, { engine }: Target, code: string): void {
+function tellFailed(
+  deps: GatewayDeps,
+  dispatch: Dispatch,
+  { engine }: Target,
+  { code, detail }: UpstreamFailure,
+): void {
   deps.load.failed(engine.id, deps.clock.monotonicMs());
-  deps.log.warn("upstream.failed", { requestId: dispatch.id, engine: engine.name, code });
+  deps.log.warn("upstream.failed", { requestId: dispatch.id, engine: engine.name, code, detail });
+}
+
+/** A caller who left has had the upstream read the question: that costs, whoever waits for the answer. */
+function outcomeOf(dispatch: Dispatch, failure: UpstreamFailure): Outcome {
+  if (!dispatch.request.signal.aborted) return { ...NOT_ANSWERED, status: "refused_upstream" };
+  const quantities =
+    failure.unasked === true ? [] : estimateQuantities(dispatch.reading.bytes.length, 0);
+  return { ...NOT_ANSWERED, status: "caller_left", quantities };
 }
 
 /** The attempt that answered, or the refusal of the last one that did not; all failed ones are settled. */
@@ -89,11 +105,14 @@ export async function forward(deps: GatewayDeps, dispatch: Dispatch): Promise<An
     }
     const left = dispatch.request.signal.aborted;
     deps.load.end(target.engine.id);
-    if (!left) tellFailed(deps, dispatch, target, result.code);
+    if (!left) tellFailed(deps, dispatch, target, result);
     last = toRefusal(result);
-    const outcome: Outcome = { ...NOT_ANSWERED, status: left ? "caller_left" : "refused_upstream" };
+    const outcome = outcomeOf(dispatch, result);
     settleAttempt(deps, dispatch, attempt, outcome);
-    if (left || !result.retryable) break;
+    if (left || !result.retryable) {
+      settleNeeds(deps, dispatch, outcome.quantities);
+      return last;
+    }
   }
   settleNeeds(deps, dispatch, []);
   return last;

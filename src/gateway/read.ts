@@ -9,7 +9,10 @@ import type { GatewayLimits, Reading } from "./types.ts";
 const OUTPUT_TOKENS_MAX = 2 ** 31 - 1;
 const CHOICES_MAX = 128;
 const MODEL_CHARACTERS_MAX = 200;
-const OUTPUT_CAPS = ["max_tokens", "max_completion_tokens"] as const;
+/** `n_predict`: llama.cpp's own, which overrules the others. */
+const OUTPUT_CAPS = ["max_tokens", "max_completion_tokens", "n_predict"] as const;
+/** Others cost more than the price list knows. */
+const TIERS: readonly unknown[] = [undefined, null, "auto", "default", "standard"];
 const CHOICES = { chat: ["n"], completions: ["n", "best_of"] } as const;
 const utf8 = new TextEncoder();
 
@@ -175,6 +178,11 @@ function wishOf(
   return { ok: true, streamed, wantsUsage, edits: [edit] };
 }
 
+function capEdit(peeked: Peeked, endpoint: Endpoint, cap: number): Edit {
+  const field = endpoint === "chat" ? "max_completion_tokens" : "max_tokens";
+  return { start: peeked.inside, end: peeked.inside, by: utf8.encode(`"${field}":${cap},`) };
+}
+
 export function readRequest(
   bytes: Uint8Array<ArrayBuffer>,
   endpoint: Endpoint,
@@ -196,6 +204,11 @@ export function readRequest(
   if (span === undefined || !subject.begins.includes(String.fromCharCode(bytes[span.start] ?? 0))) {
     return invalid(subject.field, `must be ${subject.kind}.`);
   }
+  if (!TIERS.includes(valueOf(peeked, "service_tier")))
+    return refuse("request.unsupported", "service_tier can only be auto, default or standard.", {
+      field: "service_tier",
+      hint: "Prices of other tiers are not known here yet.",
+    });
   const cap = outputCap(peeked);
   if (!cap.ok) return cap;
   const answers = choicesOf(peeked, endpoint);
@@ -210,12 +223,11 @@ export function readRequest(
     wantsUsage: wish.wantsUsage,
     outputCap: cap.cap,
     choices: answers.choices,
-    bodyFor: (name) =>
-      splice(
-        bytes,
-        name === model
-          ? wish.edits
-          : [...wish.edits, { ...modelSpan, by: utf8.encode(JSON.stringify(name)) }],
-      ),
+    bodyFor: (name, cap) => {
+      const edits = [...wish.edits];
+      if (cap !== undefined) edits.push(capEdit(peeked, endpoint, cap));
+      if (name !== model) edits.push({ ...modelSpan, by: utf8.encode(JSON.stringify(name)) });
+      return splice(bytes, edits);
+    },
   };
 }

@@ -98,9 +98,9 @@ class StreamRelay implements Swept {
       httpStatus,
       firstByteMs: this.#firstByteMs,
       upstreamRequestId: upstreamIdOf(this.#answered),
-      quantities:
-        believed(this.#deps, this.#dispatch, usage) ??
+      quantities: believed(this.#deps, this.#dispatch, usage, () =>
         estimateQuantities(this.#dispatch.reading.bytes.length, events),
+      ),
     }).finally(this.#stopSweep);
     const chunks = this.#chunks;
     this.#deps.observe.ended({ exchange: this.#dispatch, httpStatus, fact, events, chunks });

@@ -7,6 +7,7 @@ import { errorText } from "../kit/log.ts";
 import {
   estimateOutput,
   estimateQuantities,
+  fillGaps,
   findUsage,
   toQuantities,
 } from "./dialects/openai/usage.rules.ts";
@@ -34,16 +35,22 @@ export function relayHeaders(
   return headers;
 }
 
-/** What the upstream told, when it can be believed; otherwise undefined, and a line in the log. */
+/** What the upstream told, as far as it can be believed, and what we saw for the rest; `seen` is asked only where it is needed. */
 export function believed(
   deps: GatewayDeps,
   dispatch: Dispatch,
   usage: unknown,
-): readonly Quantity[] | undefined {
-  const quantities = usage === undefined ? undefined : toQuantities(usage);
-  if (quantities === undefined && usage !== undefined)
-    deps.log.warn("upstream.usage_not_believed", { requestId: dispatch.id });
-  return quantities;
+  seen: () => readonly Quantity[],
+): readonly Quantity[] {
+  const told = usage === undefined ? undefined : toQuantities(usage);
+  if (told === undefined) {
+    if (usage !== undefined)
+      deps.log.warn("upstream.usage_not_believed", { requestId: dispatch.id });
+    return seen();
+  }
+  // Embeddings have no output, so one meter is all there is to tell.
+  const enough = dispatch.endpoint === "embeddings" ? 1 : 2;
+  return told.length >= enough ? told : fillGaps(told, seen());
 }
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -103,9 +110,8 @@ function judgeAnswer(answered: Answered, bytes: Bytes): Refusal | undefined {
 }
 
 function quantitiesOf(deps: GatewayDeps, dispatch: Dispatch, bytes: Uint8Array) {
-  return (
-    believed(deps, dispatch, findUsage(bytes)) ??
-    estimateQuantities(dispatch.reading.bytes.length, estimateOutput(bytes), "estimated")
+  return believed(deps, dispatch, findUsage(bytes), () =>
+    estimateQuantities(dispatch.reading.bytes.length, estimateOutput(bytes), "estimated"),
   );
 }
 

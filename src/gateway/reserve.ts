@@ -5,14 +5,29 @@ import { ceilingPico } from "../billing/prices/rules.ts";
 import type { KeyLimits } from "../identity/keys/types.ts";
 import { refuse, type FaultCode, type Refusal } from "../kit/fault.ts";
 import type { LeaseHolder, LeaseRefusal, Need } from "./leases/types.ts";
-import type { Caller, Plan, Reading } from "./types.ts";
+import type { Caller, Dispatch, Plan, Reading } from "./types.ts";
 
 /** For a model whose output bound nobody knows and a caller who named none. */
 const OUTPUT_TOKENS_DEFAULT = 16_384;
 
-/** No tokenizer makes more tokens than bytes; the context bounds it where it is known. */
+/** What a picture, a sound or a file may cost at most, whose bytes are elsewhere or say little. */
+const PART_TOKENS_MAX = 4_096;
+const PARTS = ['"image_url"', '"input_audio"', '"file"', '"video_url"'].map((key) =>
+  Buffer.from(key),
+);
+
+/** Each part names its kind and holds a field of that name, so this counts rather too many. */
+function partsIn(bytes: Uint8Array): number {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let parts = 0;
+  for (const key of PARTS)
+    for (let at = buffer.indexOf(key); at >= 0; at = buffer.indexOf(key, at + 1)) parts += 1;
+  return parts;
+}
+
+/** No tokenizer makes more tokens than bytes of text; the context bounds it where it is known. */
 function inputTokensMax(plan: Plan, reading: Reading): bigint {
-  const bytes = BigInt(reading.bytes.length);
+  const bytes = BigInt(reading.bytes.length + partsIn(reading.bytes) * PART_TOKENS_MAX);
   const context = plan.model.contextTokens;
   return context !== null && BigInt(context) < bytes ? BigInt(context) : bytes;
 }
@@ -21,6 +36,15 @@ function outputTokensMax(plan: Plan, reading: Reading): bigint {
   const { outputTokensMax: modelMax, contextTokens } = plan.model;
   const each = reading.outputCap?.tokens ?? modelMax ?? contextTokens ?? OUTPUT_TOKENS_DEFAULT;
   return BigInt(each) * BigInt(reading.choices);
+}
+
+/** Where a limit counts tokens or money and nobody bounds the answer, the upstream is told the bound that was reserved. */
+export function capToSet({ plan, reading, needs }: Dispatch): number | undefined {
+  const { outputTokensMax: modelMax, contextTokens } = plan.model;
+  if (reading.outputCap !== undefined || modelMax !== null || contextTokens !== null)
+    return undefined;
+  const counts = needs.some(({ resource }) => /^(tokens|spend):/.test(resource));
+  return counts && reading.choices > 0 ? OUTPUT_TOKENS_DEFAULT : undefined;
 }
 
 /** A cap beyond what the model can write is an error of the caller's, told before anything is reserved. */

@@ -1,6 +1,7 @@
 // Step 4, route: which engines can serve this model for this organisation, best first. Pure; clock and dice are arguments.
 // Invariant: a model without a price in force is refused here, before anything is dispatched.
 
+import type { Endpoint } from "../billing/metering/types.ts";
 import { refuse, type Refusal } from "../kit/fault.ts";
 import type { SnapshotModel, SnapshotReader, SnapshotTenant } from "../snapshot/types.ts";
 import type { LoadLedger } from "../zones/routing/load.state.ts";
@@ -38,7 +39,7 @@ function targetsOf(
 export function route(
   snapshot: SnapshotReader,
   tenant: SnapshotTenant,
-  name: string,
+  { endpoint, name }: { readonly endpoint: Endpoint; readonly name: string },
   load: LoadLedger,
   now: Instant,
   dice: () => number,
@@ -57,6 +58,12 @@ export function route(
     return refuse("model.unpriced", `The model \`${name}\` has no price, so it is not served.`, {
       field: "model",
       hint: "Set one with `intertie prices set`, or in the console under Prices.",
+    });
+  }
+  if (endpoint !== "embeddings" && price.picoPerUnit.output_tokens === undefined) {
+    return refuse("model.unpriced", `The model \`${name}\` has no price for what it writes.`, {
+      field: "model",
+      hint: "Set one with `intertie prices set --output`; 0 is a price as well.",
     });
   }
   const targets = targetsOf(snapshot, model, load, now.monotonicMs, dice);

@@ -94,8 +94,8 @@ export interface Reading {
   readonly outputCap: { readonly tokens: number; readonly field: string } | undefined;
   /** Answers that the upstream will write: choices times prompts; 0 for embeddings. */
   readonly choices: number;
-  /** The bytes for an upstream that calls the model by this name, with usage asked for on streams. */
-  readonly bodyFor: (upstreamModel: string) => Uint8Array<ArrayBuffer>;
+  /** The bytes for an upstream that calls the model by this name, with usage asked for on streams; `cap` where nobody set one. */
+  readonly bodyFor: (upstreamModel: string, cap?: number) => Uint8Array<ArrayBuffer>;
 }
 
 /** One place to try, best first. */
@@ -161,5 +161,9 @@ export interface UpstreamFailure {
   readonly engineId: EngineId;
   /** Another engine may do better. */
   readonly retryable: boolean;
+  /** The caller had left before the upstream was asked. */
+  readonly unasked?: true;
+  /** For the log only: it may name addresses inside the operator's network. */
+  readonly detail?: string;
   readonly retryAfterSeconds?: number;
 }

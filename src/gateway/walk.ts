@@ -44,7 +44,7 @@ async function steps(
   const plan = route(
     snapshot,
     caller.tenant,
-    reading.model,
+    { endpoint: exchange.endpoint, name: reading.model },
     deps.load,
     { wallMs: exchange.startedAtMs, monotonicMs: exchange.startedAt },
     deps.dice.next,

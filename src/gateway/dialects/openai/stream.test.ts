@@ -122,6 +122,35 @@ test("quantities are disjoint", () => {
 });
 
 test.each([
+  ["in the output", { completion_tokens: 30, total_tokens: 40 }, 10n, 20n],
+  ["beside the output, in the total", { completion_tokens: 10, total_tokens: 40 }, 10n, 20n],
+  ["beside the output, no total", { completion_tokens: 10 }, 10n, 20n],
+])("reasoning that is counted %s is billed once", (_, told, output, reasoning) => {
+  const details = { completion_tokens_details: { reasoning_tokens: 20 } };
+  expect(toQuantities({ prompt_tokens: 10, ...told, ...details })).toEqual([
+    { meter: "input_tokens", amount: 10n, source: "reported" },
+    { meter: "output_tokens", amount: output, source: "reported" },
+    { meter: "reasoning_tokens", amount: reasoning, source: "reported" },
+  ]);
+});
+
+test("sound has meters of its own", () => {
+  const usage = {
+    prompt_tokens: 10,
+    prompt_tokens_details: { cached_tokens: 4, audio_tokens: 5 },
+    completion_tokens: 9,
+    completion_tokens_details: { audio_tokens: 7 },
+  };
+  expect(toQuantities(usage)?.map(({ meter, amount }) => [meter, amount])).toEqual([
+    ["input_tokens", 1n],
+    ["cached_input_tokens", 4n],
+    ["audio_input_tokens", 5n],
+    ["output_tokens", 2n],
+    ["audio_output_tokens", 7n],
+  ]);
+});
+
+test.each([
   [{ prompt_tokens: -1, completion_tokens: 5 }],
   [{ prompt_tokens: 1.5, completion_tokens: 5 }],
   [{ prompt_tokens: 1, completion_tokens: 1e12 }],

@@ -22,29 +22,81 @@ function part(value: unknown): bigint | undefined {
   return value === undefined || value === null ? 0n : count(value);
 }
 
-/** Undefined when the usage cannot be believed. */
-export function toQuantities(usage: unknown): Quantity[] | undefined {
+interface Counts {
+  readonly input: bigint;
+  readonly cached: bigint;
+  readonly audioIn: bigint;
+  readonly output: bigint;
+  readonly reasoning: bigint;
+  readonly audioOut: bigint;
+}
+
+const min = (left: bigint, right: bigint) => (left < right ? left : right);
+const max = (left: bigint, right: bigint) => (left > right ? left : right);
+
+function countsOf(usage: unknown): Counts | undefined {
+  const asked = field(usage, "prompt_tokens_details");
+  const said = field(usage, "completion_tokens_details");
   const input = count(field(usage, "prompt_tokens"));
-  const output = part(field(usage, "completion_tokens"));
-  const cached = part(field(field(usage, "prompt_tokens_details"), "cached_tokens"));
-  const reasoning = part(field(field(usage, "completion_tokens_details"), "reasoning_tokens"));
+  const told = part(field(usage, "completion_tokens"));
+  const total = part(field(usage, "total_tokens"));
+  const cached = part(field(asked, "cached_tokens"));
+  const reasoning = part(field(said, "reasoning_tokens"));
+  const audioIn = part(field(asked, "audio_tokens"));
+  const audioOut = part(field(said, "audio_tokens"));
   if (
     input === undefined ||
-    output === undefined ||
+    told === undefined ||
+    total === undefined ||
     cached === undefined ||
-    reasoning === undefined
+    reasoning === undefined ||
+    audioIn === undefined ||
+    audioOut === undefined
   )
     return undefined;
-  if (cached > input || reasoning > output) return undefined;
+  // Some providers count reasoning beside the output instead of in it; then only the total tells, or the reasoning alone.
+  const output = max(reasoning > told ? told + reasoning : told, total - input);
+  if (cached > input || output > BigInt(TOKENS_MAX)) return undefined;
+  return { input, cached, audioIn, output, reasoning, audioOut };
+}
+
+/** Undefined when the usage cannot be believed. */
+export function toQuantities(usage: unknown): Quantity[] | undefined {
+  const counts = countsOf(usage);
+  if (counts === undefined) return undefined;
+  const { input, cached, output, reasoning } = counts;
+  const audioIn = min(counts.audioIn, input - cached);
+  const audioOut = min(counts.audioOut, output - reasoning);
   const quantities: Quantity[] = [];
   const add = (meter: Quantity["meter"], amount: bigint) => {
     if (amount > 0n) quantities.push({ meter, amount, source: "reported" });
   };
-  add("input_tokens", input - cached);
+  add("input_tokens", input - cached - audioIn);
   add("cached_input_tokens", cached);
-  add("output_tokens", output - reasoning);
+  add("audio_input_tokens", audioIn);
+  add("output_tokens", output - reasoning - audioOut);
   add("reasoning_tokens", reasoning);
+  add("audio_output_tokens", audioOut);
   return quantities;
+}
+
+const OUTPUT: readonly Quantity["meter"][] = [
+  "output_tokens",
+  "reasoning_tokens",
+  "audio_output_tokens",
+];
+const INPUT: readonly Quantity["meter"][] = [
+  "input_tokens",
+  "cached_input_tokens",
+  "audio_input_tokens",
+];
+
+/** What was told, and our own count in place of an input or output of nothing that cannot be true. `counted`: what we saw. */
+export function fillGaps(told: readonly Quantity[], counted: readonly Quantity[]): Quantity[] {
+  const lacks = (meters: readonly Quantity["meter"][]) =>
+    !told.some(({ meter }) => meters.includes(meter));
+  const gaps = [INPUT, OUTPUT].filter(lacks).flat();
+  return [...told, ...counted.filter(({ meter }) => gaps.includes(meter))];
 }
 
 /** English text is about four bytes a token; also what a JSON body around it costs, so it is rather too high. */

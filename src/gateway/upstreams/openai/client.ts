@@ -152,11 +152,8 @@ export function openUpstreamClient(options: UpstreamOptions): UpstreamClient {
             "upstream.timeout",
             `The upstream ${engine.name} did not answer within ${options.headTimeoutMs} ms.`,
           );
-        return failure(
-          call,
-          "upstream.unreachable",
-          `The upstream ${engine.name} could not be reached: ${errorText(error)}.`,
-        );
+        const why = `The upstream ${engine.name} could not be reached.`;
+        return { ...failure(call, "upstream.unreachable", why), detail: errorText(error) };
       } finally {
         clearTimeout(timer);
       }

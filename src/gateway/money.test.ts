@@ -54,6 +54,17 @@ test("where money is limited and nobody bounds the answer, the upstream is told 
   ]);
 });
 
+test.each([
+  ["chat/completions", { messages: [{ role: "user", content: "x" }] }, "max_completion_tokens"],
+  ["completions", { prompt: "x" }, "max_tokens"],
+])("%s: a cap of null is replaced, not sent twice", async (path, subject, field) => {
+  const up = await upstream(answers());
+  const gate = gateway([up], { tenant: LIMITED });
+  const body = { model: "small", ...subject, [field]: null, seed: 1 };
+  await (await gate.post(`/v1/${path}`, JSON.stringify(body))).text();
+  expect(up.heard[0]?.body).toBe(JSON.stringify({ ...body, model: "real-name", [field]: 16_384 }));
+});
+
 test("llama.cpp's own cap counts like the others", async () => {
   const up = await upstream(answers());
   const gate = gateway([up], { model: { outputTokensMax: 100 } });

@@ -162,6 +162,14 @@ function streamWish(peeked: Peeked, endpoint: Endpoint): StreamWish | Refusal {
   return wishOf(peeked, stream, wish, options);
 }
 
+/** In place of the field's value where it is there (`null`, say): a key twice would be read differently by others. */
+function setField(peeked: Peeked, field: string, json: string): Edit {
+  const span = peeked.fields.get(field);
+  return span
+    ? { ...span, by: utf8.encode(json) }
+    : { start: peeked.inside, end: peeked.inside, by: utf8.encode(`"${field}":${json},`) };
+}
+
 /** Usage is always asked for on streams; the edit that does so, when the caller did not. */
 function wishOf(
   peeked: Peeked,
@@ -171,16 +179,11 @@ function wishOf(
 ): StreamWish {
   if (!streamed || wantsUsage) return { ok: true, streamed, wantsUsage, edits: [] };
   const wish = JSON.stringify({ ...options, include_usage: true });
-  const span = peeked.fields.get("stream_options");
-  const edit = span
-    ? { ...span, by: utf8.encode(wish) }
-    : { start: peeked.inside, end: peeked.inside, by: utf8.encode(`"stream_options":${wish},`) };
-  return { ok: true, streamed, wantsUsage, edits: [edit] };
+  return { ok: true, streamed, wantsUsage, edits: [setField(peeked, "stream_options", wish)] };
 }
 
 function capEdit(peeked: Peeked, endpoint: Endpoint, cap: number): Edit {
-  const field = endpoint === "chat" ? "max_completion_tokens" : "max_tokens";
-  return { start: peeked.inside, end: peeked.inside, by: utf8.encode(`"${field}":${cap},`) };
+  return setField(peeked, endpoint === "chat" ? "max_completion_tokens" : "max_tokens", `${cap}`);
 }
 
 export function readRequest(

@@ -31,7 +31,7 @@ test("one at a time: the second is refused, and the lock ends with its holder, a
   const script = join(root, "holder.ts");
   writeFileSync(
     script,
-    `import { openDataDir } from ${JSON.stringify(join(import.meta.dir, "data-dir.ts"))}; openDataDir(${JSON.stringify(folder)}); console.log("held"); setInterval(() => {}, 1000);`,
+    `import { openDataDir } from ${JSON.stringify(join(import.meta.dir, "data-dir.ts"))}; globalThis.held = openDataDir(${JSON.stringify(folder)}); console.log("held"); setInterval(() => {}, 1000);`,
   );
   const holder = Bun.spawn([process.execPath, script], { stdout: "pipe" });
   await holder.stdout.getReader().read();

@@ -96,6 +96,20 @@ test("the path of a nested duplicate is told", () => {
   expect(result.ok ? undefined : result.field).toBe("messages[1].role");
 });
 
+test.each([
+  ["a text", '{"content":"image_url"}', 0],
+  ["a text part", '{"content":[{"type":"text","text":"\\"image_url\\":"}]}', 0],
+  ["a picture", '{"content":[{"type":"image_url","image_url":{"url":"u","detail":"low"}}]}', 1],
+  ["a picture under an escaped name", '{"content":[{"type":"x","image\\u005furl":{}}]}', 1],
+  ["a text and a file", '{"content":[{"type":"text","text":"a"},{"file":{"file_id":"f"}}]}', 1],
+  ["an earlier answer that was spoken", '{"role":"assistant","audio":{"id":"a"}}', 1],
+])("%s: the parts that are no text are counted", (_, message, parts) => {
+  const tools = '[{"function":{"parameters":{"properties":{"file":{},"image_url":{}}}}}]';
+  expect(peekJson(bytes(`{"messages":[${message}],"tools":${tools}}`))).toMatchObject({
+    mediaParts: parts,
+  });
+});
+
 test("a splice changes the value and no other byte", () => {
   const body = bytes('{ "model" : "alias" , "x":1.0 }');
   const peeked = peekJson(body);

@@ -19,6 +19,8 @@ export interface Peeked {
   /** Offset of the byte after the opening brace. */
   readonly inside: number;
   readonly fields: ReadonlyMap<string, Span>;
+  /** Pictures, sounds, files in `messages`: what costs more tokens than it has bytes. Rather too many than too few. */
+  readonly mediaParts: number;
 }
 
 const QUOTE = 0x22;
@@ -35,6 +37,8 @@ const NINE = 0x39;
 /** A number longer than this is refused. */
 const SCALAR_BYTES_MAX = 400;
 const FORBIDDEN = "__proto__";
+/** All that a part of a message holds when it is text. */
+const TEXT_PART: ReadonlySet<string> = new Set(["type", "text", "refusal", "cache_control"]);
 
 /** Thrown inside this file only, caught at its one door. */
 class Broken extends Error {
@@ -52,6 +56,7 @@ class Scanner {
   readonly fields = new Map<string, Span>();
   /** Keys and indexes from the top to where the scan is, for error messages. */
   readonly #path: (string | number)[] = [];
+  mediaParts = 0;
   #at = 0;
 
   constructor(bytes: Buffer) {
@@ -144,7 +149,15 @@ class Scanner {
     if (seen.has(key))
       this.#refuse("request.json_duplicate_key", `the key ${key} is there twice`, key);
     seen.add(key);
+    if (this.#isMedia(key)) this.mediaParts += 1;
     return key;
+  }
+
+  /** `messages[0].content[0].image_url`, or `messages[0].audio`: an earlier answer, by its id. */
+  #isMedia(key: string): boolean {
+    const { length } = this.#path;
+    if ((length !== 4 && length !== 2) || this.#path[0] !== "messages") return false;
+    return length === 2 ? key === "audio" : this.#path[2] === "content" && !TEXT_PART.has(key);
   }
 
   #refuse(code: FaultCode, message: string, key: string): never {
@@ -239,7 +252,8 @@ export function peekJson(bytes: Uint8Array): Peeked | Refusal {
   if (!isUtf8(buffer)) return refuse("request.json", "the body is no valid UTF-8");
   const scanner = new Scanner(buffer);
   try {
-    return { ok: true, buffer, inside: scanner.document(), fields: scanner.fields };
+    const inside = scanner.document();
+    return { ok: true, buffer, inside, fields: scanner.fields, mediaParts: scanner.mediaParts };
   } catch (error) {
     if (!(error instanceof Broken)) throw error;
     const { code, message, field } = error;

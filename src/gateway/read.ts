@@ -226,6 +226,7 @@ export function readRequest(
     wantsUsage: wish.wantsUsage,
     outputCap: cap.cap,
     choices: answers.choices,
+    mediaParts: peeked.mediaParts,
     bodyFor: (name, cap) => {
       const edits = [...wish.edits];
       if (cap !== undefined) edits.push(capEdit(peeked, endpoint, cap));

@@ -55,6 +55,7 @@ const reading: Reading = {
   wantsUsage: false,
   outputCap: undefined,
   choices: 2,
+  mediaParts: 0,
   bodyFor: () => new Uint8Array(),
 };
 
@@ -76,6 +77,21 @@ test("each limit of key and project is needed by its own name, tokens and money 
   ];
   for (const _ of [1, 2])
     expect<unknown>(needsOf(caller, plan, reading, NOVEMBER)).toEqual(expected);
+});
+
+test.each([
+  ["no picture, context unknown: its bytes", null, 0, 80n],
+  ["a picture, context unknown: 4,096 more", null, 1, 4_176n],
+  ["a picture: the whole context, however short its address", 50_000, 1, 50_000n],
+])("%s", (_, contextTokens, mediaParts, input) => {
+  const caller = callerWith({ tokensPerMinute: 800 }, {});
+  const needs = needsOf(
+    caller,
+    { ...plan, model: { ...plan.model, contextTokens } },
+    { ...reading, mediaParts },
+    NOVEMBER,
+  );
+  expect(needs[0]?.amount).toBe(input + 20n);
 });
 
 test("a new snapshot's limits count at once", () => {

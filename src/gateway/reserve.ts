@@ -10,26 +10,15 @@ import type { Caller, Dispatch, Plan, Reading } from "./types.ts";
 /** For a model whose output bound nobody knows and a caller who named none. */
 const OUTPUT_TOKENS_DEFAULT = 16_384;
 
-/** What a picture, a sound or a file may cost at most, whose bytes are elsewhere or say little. */
-const PART_TOKENS_MAX = 4_096;
-const PARTS = ['"image_url"', '"input_audio"', '"file"', '"video_url"'].map((key) =>
-  Buffer.from(key),
-);
+/** For a picture, a sound or a file where the context is unknown: their bytes are elsewhere or say little. */
+const MEDIA_PART_TOKENS = 4_096;
 
-/** Each part names its kind and holds a field of that name, so this counts rather too many. */
-function partsIn(bytes: Uint8Array): number {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let parts = 0;
-  for (const key of PARTS)
-    for (let at = buffer.indexOf(key); at >= 0; at = buffer.indexOf(key, at + 1)) parts += 1;
-  return parts;
-}
-
-/** No tokenizer makes more tokens than bytes of text; the context bounds it where it is known. */
-function inputTokensMax(plan: Plan, reading: Reading): bigint {
-  const bytes = BigInt(reading.bytes.length + partsIn(reading.bytes) * PART_TOKENS_MAX);
+/** No tokenizer makes more tokens than bytes of text; what is no text may fill the context. */
+function inputTokensMax(plan: Plan, { bytes, mediaParts }: Reading): bigint {
+  const most = bytes.length + mediaParts * MEDIA_PART_TOKENS;
   const context = plan.model.contextTokens;
-  return context !== null && BigInt(context) < bytes ? BigInt(context) : bytes;
+  if (context === null) return BigInt(most);
+  return BigInt(mediaParts > 0 ? context : Math.min(most, context));
 }
 
 function outputTokensMax(plan: Plan, reading: Reading): bigint {

@@ -94,6 +94,8 @@ export interface Reading {
   readonly outputCap: { readonly tokens: number; readonly field: string } | undefined;
   /** Answers that the upstream will write: choices times prompts; 0 for embeddings. */
   readonly choices: number;
+  /** Parts of its messages that are no text. */
+  readonly mediaParts: number;
   /** The bytes for an upstream that calls the model by this name, with usage asked for on streams; `cap` where nobody set one. */
   readonly bodyFor: (upstreamModel: string, cap?: number) => Uint8Array<ArrayBuffer>;
 }

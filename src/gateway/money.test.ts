@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { amounts, closeAfterEach, code, gateway, upstream } from "../../test/fakes/stage.ts";
-import { answers, answerText, streams, usageText, DONE } from "../../test/fakes/upstream.ts";
+import { answers, answerText, streams, USAGE, usageText, DONE } from "../../test/fakes/upstream.ts";
 import { systemClock } from "../kit/clock.ts";
 import { asId } from "../kit/id.ts";
 import type { SnapshotEngine } from "../snapshot/types.ts";
@@ -38,6 +38,23 @@ test("a tier that costs more than the price list knows is refused with its field
   expect([response.status, await code(response)]).toEqual([400, "request.unsupported"]);
   expect(up.heard).toHaveLength(0);
   expect((await gate.chat({ service_tier: "default" })).status).toBe(200);
+});
+
+test.each([
+  ["priority", "priority"],
+  ["flex", "flex"],
+  ["batch", "batch"],
+  ["default", "standard"],
+  ["constructor", "standard"],
+])("the tier that the upstream says it served, %s, is recorded as %s", async (told, recorded) => {
+  const tier = { service_tier: told };
+  const whole = gateway([await upstream(answers(answerText({ usage: USAGE, ...tier })))]);
+  await (await whole.chat({ service_tier: "auto" })).text();
+  const event = `data: ${JSON.stringify({ choices: [], ...tier, usage: USAGE })}\n\n`;
+  const streamed = gateway([await upstream(streams(["a"], event + DONE))]);
+  await (await streamed.chat({ stream: true })).text();
+  const tiers = [whole, streamed].map((gate) => gate.facts()[0]?.servedTier);
+  expect<unknown[]>(tiers).toEqual([recorded, recorded]);
 });
 
 test("where money is limited and nobody bounds the answer, the upstream is told the bound that was reserved", async () => {

@@ -92,12 +92,13 @@ class StreamRelay implements Swept {
   async #settle(status: Outcome["status"], httpStatus: number): Promise<void> {
     if (this.#settled) return;
     this.#settled = true;
-    const { usage, events } = this.#state;
+    const { usage, servedTier, events } = this.#state;
     const fact = await settle(this.#deps, this.#dispatch, this.#answered.attempt, {
       status,
       httpStatus,
       firstByteMs: this.#firstByteMs,
       upstreamRequestId: upstreamIdOf(this.#answered),
+      servedTier,
       quantities: believed(this.#deps, this.#dispatch, usage, () =>
         estimateQuantities(this.#dispatch.reading.bytes.length, events),
       ),

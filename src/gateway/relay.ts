@@ -8,13 +8,14 @@ import {
   estimateOutput,
   estimateQuantities,
   fillGaps,
+  findServedTier,
   findUsage,
   toQuantities,
 } from "./dialects/openai/usage.rules.ts";
 import type { Answered } from "./forward.ts";
 import { readBounded } from "./read.ts";
 import { limitHeaders } from "./reserve.ts";
-import { settle } from "./settle.ts";
+import { NOT_ANSWERED, settle } from "./settle.ts";
 import type { Dispatch, GatewayDeps, Outcome } from "./types.ts";
 
 const UPSTREAM_ID = "x-request-id";
@@ -109,10 +110,17 @@ function judgeAnswer(answered: Answered, bytes: Bytes): Refusal | undefined {
   return undefined;
 }
 
-function quantitiesOf(deps: GatewayDeps, dispatch: Dispatch, bytes: Uint8Array) {
-  return believed(deps, dispatch, findUsage(bytes), () =>
+/** What an answer used, as it tells or as its text says. */
+function usedOf(
+  deps: GatewayDeps,
+  dispatch: Dispatch,
+  bytes: Bytes,
+): Pick<Outcome, "quantities" | "servedTier"> {
+  const quantities = believed(deps, dispatch, findUsage(bytes), () =>
     estimateQuantities(dispatch.reading.bytes.length, estimateOutput(bytes), "estimated"),
   );
+  const servedTier = dispatch.endpoint === "embeddings" ? "standard" : findServedTier(bytes);
+  return { quantities, servedTier };
 }
 
 /** The whole answer at once. A refusal when the upstream's body is not usable. */
@@ -123,27 +131,28 @@ export async function relayWhole(
 ): Promise<Response | Refusal> {
   const { response, refusal } = answered.answer;
   const firstByteMs = Math.round(deps.clock.monotonicMs() - dispatch.startedAt);
-  const end = (status: Outcome["status"], httpStatus: number, quantities: readonly Quantity[]) =>
+  const end = (status: Outcome["status"], httpStatus: number, used: Partial<Outcome> = {}) =>
     settle(deps, dispatch, answered.attempt, {
+      ...NOT_ANSWERED,
       status,
       httpStatus,
       firstByteMs,
       upstreamRequestId: upstreamIdOf(answered),
-      quantities,
+      ...used,
     });
   const read = await readAnswer(deps, answered);
   const bytes = read instanceof Uint8Array ? (judgeAnswer(answered, read) ?? read) : read;
   if (!(bytes instanceof Uint8Array)) {
     answered.abort.abort();
     deps.load.failed(answered.attempt.target.engine.id, deps.clock.monotonicMs());
-    await end("failed", 502, []);
+    await end("failed", 502);
     return bytes;
   }
   const left = dispatch.request.signal.aborted;
   const fact = await end(
     refusal ? "refused_upstream" : left ? "caller_left" : "ok",
     left ? 0 : response.status,
-    refusal ? [] : quantitiesOf(deps, dispatch, bytes),
+    refusal ? {} : usedOf(deps, dispatch, bytes),
   );
   deps.observe.ended({
     exchange: dispatch,

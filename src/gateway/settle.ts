@@ -30,7 +30,7 @@ export function factOf(
     engineRef: engine.ref,
     priceVersionRef: plan.price.ref,
     snapshotSequence: BigInt(snapshot.sequence),
-    servedTier: "standard",
+    servedTier: outcome.servedTier,
     callerJurisdiction: caller.tenant.jurisdiction,
     zoneJurisdiction: engine.zoneJurisdiction,
     startedAtMs: dispatch.startedAtMs,
@@ -46,6 +46,7 @@ export const NOT_ANSWERED: Outcome = {
   httpStatus: 0,
   firstByteMs: -1,
   upstreamRequestId: "",
+  servedTier: "standard",
   quantities: [],
 };
 

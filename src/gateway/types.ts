@@ -1,7 +1,13 @@
 // What the request walk hands from step to step.
 // Invariant: an Exchange is made once per request and holds the one snapshot that every step reads.
 
-import type { Endpoint, Fact, FactStatus, Quantity } from "../billing/metering/types.ts";
+import type {
+  Endpoint,
+  Fact,
+  FactStatus,
+  Quantity,
+  ServedTier,
+} from "../billing/metering/types.ts";
 import type { PriceVersion } from "../billing/prices/types.ts";
 import type { Clock, Dice } from "../kit/clock.ts";
 import type { FaultCode } from "../kit/fault.ts";
@@ -152,6 +158,8 @@ export interface Outcome {
   readonly httpStatus: number;
   readonly firstByteMs: number;
   readonly upstreamRequestId: string;
+  /** As the answer told; standard where it told none. */
+  readonly servedTier: ServedTier;
   readonly quantities: readonly Quantity[];
 }
 

@@ -2,7 +2,8 @@
 // Invariants: whole chunks pass as they are, bytes untouched; only an event that is cut by the chunk's end waits for its rest, and
 // only a usage event that the caller did not ask for is taken out. Any cut of the bytes gives the same result.
 
-import { findUsage } from "./usage.rules.ts";
+import type { ServedTier } from "../../../billing/metering/types.ts";
+import { findServedTier, findUsage } from "./usage.rules.ts";
 
 const END = Buffer.from("\n\n");
 const CRLF_END = Buffer.from("\r\n\r\n");
@@ -30,6 +31,8 @@ export interface Passed {
 export interface StreamState {
   pass(chunk: Uint8Array): Passed | "too_large";
   readonly usage: unknown;
+  /** As the usage event told. */
+  readonly servedTier: ServedTier;
   /** Events that went on to the caller and said something. */
   readonly events: number;
   readonly done: boolean;
@@ -70,6 +73,7 @@ class OpenAiStream implements StreamState {
   readonly #hideUsage: boolean;
   #pending: Buffer = NOTHING;
   usage: unknown;
+  servedTier: ServedTier = "standard";
   events = 0;
   done = false;
   failed = false;
@@ -116,7 +120,10 @@ class OpenAiStream implements StreamState {
     const kept: Buffer[] = [];
     for (const event of eventsOf(body)) {
       const usage = event.includes(USAGE) ? findUsage(event) : undefined;
-      if (usage !== undefined) this.usage = usage;
+      if (usage !== undefined) {
+        this.usage = usage;
+        this.servedTier = findServedTier(event);
+      }
       const only = usage !== undefined && NO_CHOICES.test(event.toString("utf8"));
       if (!(only && this.#hideUsage)) kept.push(event);
     }

@@ -2,7 +2,7 @@
 // Invariants: quantities are disjoint (cached input is taken out of input, reasoning out of output); a count that is negative,
 // fractional, absurd or larger than its whole is not believed: the caller then falls back to what was relayed.
 
-import type { Quantity } from "../../../billing/metering/types.ts";
+import type { Quantity, ServedTier } from "../../../billing/metering/types.ts";
 
 /** Beyond any real request; a lying upstream must not fill the ledger. */
 const TOKENS_MAX = 1_000_000_000;
@@ -139,6 +139,18 @@ export function estimateOutput(answer: Uint8Array): number {
   } catch {
     return 0;
   }
+}
+
+const TIERS: readonly ServedTier[] = ["flex", "priority", "batch"];
+const TIER_KEY = Buffer.from('"service_tier"');
+const TIER = /^"service_tier"\s*:\s*"([a-z]{1,16})"/;
+
+/** The tier that an answer says it was served in. Inside a text the key's quotes would be escaped. */
+export function findServedTier(bytes: Uint8Array): ServedTier {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const at = buffer.lastIndexOf(TIER_KEY);
+  const told = at < 0 ? null : TIER.exec(buffer.toString("latin1", at, at + 64));
+  return TIERS.find((tier) => tier === told?.[1]) ?? "standard";
 }
 
 const USAGE_KEY = Buffer.from('"usage"');

@@ -44,8 +44,7 @@ async function tryTarget(
   const { signal } = dispatch.request;
   if (signal.aborted) return leftBefore(attempt);
   const abort = new AbortController();
-  const leave = () => abort.abort();
-  signal.addEventListener("abort", leave, { once: true });
+  const leaving = watchLeaving(deps, dispatch, abort);
   const answer = await deps.upstream.call({
     engine,
     path: PATHS[dispatch.endpoint],
@@ -54,15 +53,41 @@ async function tryTarget(
     requestId: dispatch.id,
     abort,
   });
-  signal.removeEventListener("abort", leave);
-  return answer.ok ? { ok: true, attempt, answer, abort } : answer;
+  const gaveUp = leaving.stop();
+  if (answer.ok) return { ok: true, attempt, answer, abort };
+  return gaveUp && answer.code === "upstream.unreachable" ? { ...answer, givenUp: true } : answer;
+}
+
+/**
+ * Gives the call up when the caller leaves before the upstream's head: a stream at once, since it tells its usage at its end
+ * only; a whole answer after `drainMs`, since it may be near and tells what it cost. `stop` answers whether that was done.
+ */
+function watchLeaving(deps: GatewayDeps, { request, reading }: Dispatch, abort: AbortController) {
+  let gaveUp = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const giveUp = () => {
+    gaveUp = true;
+    abort.abort();
+  };
+  const leave = () => {
+    if (reading.streamed) giveUp();
+    else timer = setTimeout(giveUp, deps.limits.drainMs);
+  };
+  request.signal.addEventListener("abort", leave, { once: true });
+  return {
+    stop: () => {
+      clearTimeout(timer);
+      request.signal.removeEventListener("abort", leave);
+      return gaveUp;
+    },
+  };
 }
 
 /** The caller was gone before the upstream was asked. */
 function leftBefore(attempt: Attempt): UpstreamFailure {
   const { id } = attempt.target.engine;
   const why = refuse("internal", "The caller left.");
-  return { ...why, engineId: id, retryable: false, unasked: true };
+  return { ...why, engineId: id, retryable: false };
 }
 
 function toRefusal(failure: UpstreamFailure): Refusal {
@@ -80,11 +105,11 @@ function tellFailed(
   deps.log.warn("upstream.failed", { requestId: dispatch.id, engine: engine.name, code, detail });
 }
 
-/** A caller who left has had the upstream read the question: that costs, whoever waits for the answer. */
+/** A call that was given up has had the upstream read the question: that costs, whoever waits for the answer. */
 function outcomeOf(dispatch: Dispatch, failure: UpstreamFailure): Outcome {
   if (!dispatch.request.signal.aborted) return { ...NOT_ANSWERED, status: "refused_upstream" };
   const quantities =
-    failure.unasked === true ? [] : estimateQuantities(dispatch.reading.bytes.length, 0);
+    failure.givenUp === true ? estimateQuantities(dispatch.reading.bytes.length, 0) : [];
   return { ...NOT_ANSWERED, status: "caller_left", quantities };
 }
 

@@ -180,21 +180,60 @@ test("the caller leaves and the upstream goes on: it is cancelled, what was rela
   expect(gate.load.own()).toEqual({});
 });
 
-test("the caller leaves before the upstream said anything: the upstream is cancelled", async () => {
-  let hungUp = false;
-  const up = await upstream((reply) => void reply.closed.then(() => (hungUp = true)));
-  const gate = gateway([up]);
+/** Asks, and leaves as soon as the upstream has heard it. */
+async function leaveBeforeHead(play: Play, more: object = {}) {
+  const up = await upstream(play);
+  const gate = gateway([up, up], { limits: { drainMs: 300 } });
   const abort = new AbortController();
-  const gone = gate.chat({}, { signal: abort.signal }).catch(() => undefined);
+  const gone = gate.chat(more, { signal: abort.signal }).catch(() => undefined);
   await until(() => up.heard.length === 1);
   abort.abort();
   await gone;
-  await until(() => gate.facts().length === 1 && hungUp);
-  // The upstream has read the question, so that is billed, by our own estimate.
-  expect(gate.facts()[0]).toMatchObject({
-    status: "caller_left",
-    quantities: [{ meter: "input_tokens", amount: expect.any(BigInt), source: "estimated" }],
-  });
+  // A later connection is answered after the gateway has seen the earlier one close.
+  await (await fetch(`${gate.url}/healthz`)).text();
+  return { gate, up };
+}
+
+test.each([false, true])(
+  "the caller leaves, the upstream says nothing (stream: %p): it is cancelled, the question is billed by estimate",
+  async (stream) => {
+    let hungUp = false;
+    const { gate, up } = await leaveBeforeHead(
+      (reply) => void reply.closed.then(() => (hungUp = true)),
+      { stream },
+    );
+    await until(() => gate.facts().length === 1 && hungUp);
+    expect(gate.facts()[0]).toMatchObject({ status: "caller_left", httpStatus: 0 });
+    expect(amounts(gate)).toEqual([ESTIMATED_INPUT]);
+    expect(up.heard.length).toBe(1);
+    expect(gate.load.own()).toEqual({});
+  },
+);
+
+test("the caller leaves while a whole answer is near: it is read, and billed by its usage", async () => {
+  const left = Promise.withResolvers<void>();
+  const play: Play = async (reply, heard) => {
+    await left.promise;
+    await answers()(reply, heard);
+  };
+  const { gate } = await leaveBeforeHead(play);
+  left.resolve();
+  await until(() => gate.facts().length === 1);
+  expect(gate.facts()[0]).toMatchObject({ status: "caller_left", httpStatus: 0 });
+  expect(amounts(gate)).toEqual(REPORTED);
+});
+
+test("the caller leaves and the upstream refuses: nothing is billed, nobody else is asked", async () => {
+  const left = Promise.withResolvers<void>();
+  const play: Play = async (reply, heard) => {
+    await left.promise;
+    await refuses(500)(reply, heard);
+  };
+  const { gate, up } = await leaveBeforeHead(play);
+  left.resolve();
+  await until(() => gate.facts().length === 1);
+  expect(gate.facts()[0]).toMatchObject({ status: "caller_left", quantities: [] });
+  expect(up.heard.length).toBe(1);
 });
 
 test("a stalled reader holds the upstream back, and is not taken for a silent upstream", async () => {

@@ -171,8 +171,8 @@ export interface UpstreamFailure {
   readonly engineId: EngineId;
   /** Another engine may do better. */
   readonly retryable: boolean;
-  /** The caller had left before the upstream was asked. */
-  readonly unasked?: true;
+  /** The caller left while the upstream was at work, and so the call was broken off. */
+  readonly givenUp?: true;
   /** For the log only: it may name addresses inside the operator's network. */
   readonly detail?: string;
   readonly retryAfterSeconds?: number;

@@ -49,9 +49,7 @@ export function believed(
       deps.log.warn("upstream.usage_not_believed", { requestId: dispatch.id });
     return seen();
   }
-  // Embeddings have no output, so one meter is all there is to tell.
-  const enough = dispatch.endpoint === "embeddings" ? 1 : 2;
-  return told.length >= enough ? told : fillGaps(told, seen());
+  return fillGaps(told, dispatch.endpoint !== "embeddings", seen);
 }
 
 type Bytes = Uint8Array<ArrayBuffer>;

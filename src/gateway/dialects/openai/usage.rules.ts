@@ -91,12 +91,17 @@ const INPUT: readonly Quantity["meter"][] = [
   "audio_input_tokens",
 ];
 
-/** What was told, and our own count in place of an input or output of nothing that cannot be true. `counted`: what we saw. */
-export function fillGaps(told: readonly Quantity[], counted: readonly Quantity[]): Quantity[] {
+/** What was told, and what we saw in place of an input or output of nothing that cannot be true; `seen` is asked only then. */
+export function fillGaps(
+  told: readonly Quantity[],
+  writes: boolean,
+  seen: () => readonly Quantity[],
+): readonly Quantity[] {
   const lacks = (meters: readonly Quantity["meter"][]) =>
     !told.some(({ meter }) => meters.includes(meter));
-  const gaps = [INPUT, OUTPUT].filter(lacks).flat();
-  return [...told, ...counted.filter(({ meter }) => gaps.includes(meter))];
+  const gaps = (writes ? [INPUT, OUTPUT] : [INPUT]).filter(lacks).flat();
+  if (gaps.length === 0) return told;
+  return [...told, ...seen().filter(({ meter }) => gaps.includes(meter))];
 }
 
 /** English text is about four bytes a token; also what a JSON body around it costs, so it is rather too high. */

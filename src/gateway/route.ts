@@ -2,6 +2,7 @@
 // Invariant: a model without a price in force is refused here, before anything is dispatched.
 
 import type { Endpoint } from "../billing/metering/types.ts";
+import type { PriceVersion } from "../billing/prices/types.ts";
 import { refuse, type Refusal } from "../kit/fault.ts";
 import type { SnapshotModel, SnapshotReader, SnapshotTenant } from "../snapshot/types.ts";
 import type { LoadLedger } from "../zones/routing/load.state.ts";
@@ -36,6 +37,13 @@ function targetsOf(
   return targets;
 }
 
+/** What would cost nothing by accident, since the price has no line for it. */
+function unpricedPart(price: PriceVersion, endpoint: Endpoint): "input" | "output" | undefined {
+  const { input_tokens: input, output_tokens: output } = price.picoPerUnit;
+  if (input === undefined) return "input";
+  return output === undefined && endpoint !== "embeddings" ? "output" : undefined;
+}
+
 export function route(
   snapshot: SnapshotReader,
   tenant: SnapshotTenant,
@@ -60,10 +68,11 @@ export function route(
       hint: "Set one with `intertie prices set`, or in the console under Prices.",
     });
   }
-  if (endpoint !== "embeddings" && price.picoPerUnit.output_tokens === undefined) {
-    return refuse("model.unpriced", `The model \`${name}\` has no price for what it writes.`, {
+  const free = unpricedPart(price, endpoint);
+  if (free !== undefined) {
+    return refuse("model.unpriced", `The model \`${name}\` has no price for its ${free}.`, {
       field: "model",
-      hint: "Set one with `intertie prices set --output`; 0 is a price as well.",
+      hint: `Set one (${free}_tokens) with \`intertie prices set --${free}\`; 0 is a price as well.`,
     });
   }
   const targets = targetsOf(snapshot, model, load, now.monotonicMs, dice);

@@ -1,9 +1,18 @@
 import { expect, test } from "bun:test";
 import { amounts, closeAfterEach, code, gateway, upstream } from "../../test/fakes/stage.ts";
-import { answers, answerText, streams, USAGE, usageText, DONE } from "../../test/fakes/upstream.ts";
+import {
+  answers,
+  answerText,
+  refuses,
+  streams,
+  USAGE,
+  usageText,
+  DONE,
+} from "../../test/fakes/upstream.ts";
 import { systemClock } from "../kit/clock.ts";
 import { asId } from "../kit/id.ts";
 import type { SnapshotEngine } from "../snapshot/types.ts";
+import type { LeaseHolder } from "./leases/types.ts";
 import { openEgress } from "./upstreams/egress.ts";
 
 closeAfterEach();
@@ -28,6 +37,82 @@ test("a stream whose usage leaves out the output is billed by what was relayed",
   expect(amounts(gate)).toEqual([
     ["input_tokens", 12n, "reported"],
     ["output_tokens", 3n, "counted"],
+  ]);
+});
+
+test("cached input does not stand in for an output that is left out", async () => {
+  const usage = { prompt_tokens: 12, prompt_tokens_details: { cached_tokens: 4 } };
+  const gate = gateway([await upstream(answers(answerText({ usage })))]);
+  await (await gate.chat()).text();
+  expect(amounts(gate)).toEqual([
+    ["input_tokens", 8n, "reported"],
+    ["cached_input_tokens", 4n, "reported"],
+    ["output_tokens", 2n, "estimated"],
+  ]);
+});
+
+test.each([
+  ["chat/completions", { input_tokens: 1n }, "--output"],
+  ["completions", { input_tokens: 1n, reasoning_tokens: 1n }, "--output"],
+  ["chat/completions", { output_tokens: 1n }, "--input"],
+  ["embeddings", { output_tokens: 1n }, "--input"],
+])("%s with a price of %p only: refused, with the option to set", async (path, price, option) => {
+  const up = await upstream(answers());
+  const gate = gateway([up], { picoPerUnit: price });
+  const body = { model: "small", messages: [], prompt: "x", input: "x" };
+  const response = await gate.post(`/v1/${path}`, JSON.stringify(body));
+  expect(response.headers.get("x-intertie-fault")).toBe("model.unpriced");
+  expect(await response.text()).toContain(option);
+  expect(up.heard).toEqual([]);
+});
+
+test("embeddings need no price of an output", async () => {
+  const up = await upstream(answers(`{"usage":${JSON.stringify(USAGE)}}`));
+  const gate = gateway([up], { picoPerUnit: { input_tokens: 1n } });
+  const response = await gate.post("/v1/embeddings", '{"model":"small","input":"x"}');
+  expect(response.status).toBe(200);
+});
+
+const BY_REQUEST = { input_tokens: 1n, output_tokens: 2n, requests: 1_000n };
+
+test("a price by request: each answered attempt holds one, and it is reserved and settled", async () => {
+  const reserved: bigint[] = [];
+  const settled: bigint[] = [];
+  const leases: LeaseHolder = {
+    reserve: (needs) => (reserved.push(...needs.map(({ amount }) => amount)), true),
+    settle: (_, used) => void settled.push(used),
+    remaining: () => undefined,
+  };
+  const busy = await upstream(refuses(500));
+  const gate = gateway([busy, await upstream(answers())], {
+    tenant: LIMITED,
+    picoPerUnit: BY_REQUEST,
+    deps: { leases },
+  });
+  const request = await (await gate.chat({ max_tokens: 5 })).text();
+  expect(request).toBe(answerText());
+  expect(gate.facts().map(({ quantities }) => quantities.map(({ meter }) => meter))).toEqual([
+    [],
+    ["input_tokens", "output_tokens", "requests"],
+  ]);
+  expect(gate.facts()[1]?.quantities[2]).toEqual({
+    meter: "requests",
+    amount: 1n,
+    source: "counted",
+  });
+  const bytes = BigInt(busy.heard[0]?.body.length ?? 0) - BigInt("real-name".length - 5);
+  expect(reserved).toEqual([bytes + 10n + 1_000n]);
+  expect(settled).toEqual([12n + 6n + 1_000n]);
+});
+
+test("a price by request: streams that tell no usage hold one as well", async () => {
+  const up = await upstream(streams(["a"], DONE));
+  const gate = gateway([up], { picoPerUnit: BY_REQUEST });
+  await (await gate.chat({ stream: true })).text();
+  expect(amounts(gate)).toEqual([
+    ["input_tokens", expect.any(BigInt), "estimated"],
+    ["output_tokens", 1n, "counted"],
+    ["requests", 1n, "counted"],
   ]);
 });
 

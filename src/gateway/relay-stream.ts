@@ -2,14 +2,15 @@
 // Invariants: the upstream is read only on the caller's pull; the terminator goes out only after the settlement is on disk; a
 // stream that did not end well never looks as if it had; each stream settles exactly once.
 
+import type { Quantity } from "../billing/metering/types.ts";
 import { refuse, type Refusal } from "../kit/fault.ts";
 import { errorText } from "../kit/log.ts";
 import { errorEvent } from "./dialects/openai/errors.ts";
 import { openStreamState, type StreamState } from "./dialects/openai/stream.state.ts";
 import { estimateQuantities } from "./dialects/openai/usage.rules.ts";
 import type { Answered } from "./forward.ts";
-import { believed, relayHeaders, upstreamIdOf } from "./relay.ts";
-import { settle } from "./settle.ts";
+import { quantitiesOf, relayHeaders, upstreamIdOf } from "./relay.ts";
+import { settle, withRequest } from "./settle.ts";
 import type { Sweep, Swept } from "./sweep.ts";
 import type { Dispatch, GatewayDeps, Outcome } from "./types.ts";
 
@@ -85,8 +86,13 @@ class StreamRelay implements Swept {
       requestId: this.#dispatch.id,
       attempt: this.#answered.attempt.number,
       firstByteMs: this.#firstByteMs,
-      quantities: estimateQuantities(this.#dispatch.reading.bytes.length, events),
+      quantities: withRequest(this.#dispatch, this.#seen()),
     });
+  }
+
+  /** What we know of it without the upstream's word. */
+  #seen(): readonly Quantity[] {
+    return estimateQuantities(this.#dispatch.reading.bytes.length, this.#state.events);
   }
 
   async #settle(status: Outcome["status"], httpStatus: number): Promise<void> {
@@ -99,9 +105,7 @@ class StreamRelay implements Swept {
       firstByteMs: this.#firstByteMs,
       upstreamRequestId: upstreamIdOf(this.#answered),
       servedTier,
-      quantities: believed(this.#deps, this.#dispatch, usage, () =>
-        estimateQuantities(this.#dispatch.reading.bytes.length, events),
-      ),
+      quantities: quantitiesOf(this.#deps, this.#dispatch, usage, () => this.#seen()),
     }).finally(this.#stopSweep);
     const chunks = this.#chunks;
     this.#deps.observe.ended({ exchange: this.#dispatch, httpStatus, fact, events, chunks });

@@ -15,7 +15,7 @@ import {
 import type { Answered } from "./forward.ts";
 import { readBounded } from "./read.ts";
 import { limitHeaders } from "./reserve.ts";
-import { NOT_ANSWERED, settle } from "./settle.ts";
+import { NOT_ANSWERED, settle, withRequest } from "./settle.ts";
 import type { Dispatch, GatewayDeps, Outcome } from "./types.ts";
 
 const UPSTREAM_ID = "x-request-id";
@@ -37,7 +37,7 @@ export function relayHeaders(
 }
 
 /** What the upstream told, as far as it can be believed, and what we saw for the rest; `seen` is asked only where it is needed. */
-export function believed(
+function believed(
   deps: GatewayDeps,
   dispatch: Dispatch,
   usage: unknown,
@@ -50,6 +50,16 @@ export function believed(
     return seen();
   }
   return fillGaps(told, dispatch.endpoint !== "embeddings", seen);
+}
+
+/** All that an answered attempt is billed for. */
+export function quantitiesOf(
+  deps: GatewayDeps,
+  dispatch: Dispatch,
+  usage: unknown,
+  seen: () => readonly Quantity[],
+): readonly Quantity[] {
+  return withRequest(dispatch, believed(deps, dispatch, usage, seen));
 }
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -114,7 +124,7 @@ function usedOf(
   dispatch: Dispatch,
   bytes: Bytes,
 ): Pick<Outcome, "quantities" | "servedTier"> {
-  const quantities = believed(deps, dispatch, findUsage(bytes), () =>
+  const quantities = quantitiesOf(deps, dispatch, findUsage(bytes), () =>
     estimateQuantities(dispatch.reading.bytes.length, estimateOutput(bytes), "estimated"),
   );
   const servedTier = dispatch.endpoint === "embeddings" ? "standard" : findServedTier(bytes);

@@ -50,6 +50,16 @@ export const NOT_ANSWERED: Outcome = {
   quantities: [],
 };
 
+/** What an answered attempt used, and the request itself where its price has a line for that. */
+export function withRequest(
+  { plan }: Pick<Dispatch, "plan">,
+  quantities: readonly Quantity[],
+): readonly Quantity[] {
+  return plan.price.picoPerUnit.requests === undefined
+    ? quantities
+    : [...quantities, { meter: "requests", amount: 1n, source: "counted" }];
+}
+
 function tokensIn(quantities: readonly Quantity[]): bigint {
   let tokens = 0n;
   for (const { meter, amount } of quantities) if (meter.endsWith("_tokens")) tokens += amount;

@@ -102,14 +102,16 @@ const model = (
   ...more,
 });
 
-const price = (name: string): PriceVersion => ({
+const PICO_PER_UNIT = { input_tokens: 1_000_000n, output_tokens: 2_000_000n };
+
+const priceOf = (name: string, picoPerUnit: PriceVersion["picoPerUnit"]): PriceVersion => ({
   id: asId("price_a"),
   ref: 7,
   organisationId,
   model: name,
   effectiveFromMs: 0,
   source: "test",
-  picoPerUnit: { input_tokens: 1_000_000n, output_tokens: 2_000_000n },
+  picoPerUnit,
 });
 
 /** Grants all, remembers what was settled. */
@@ -146,6 +148,8 @@ export interface TestOptions {
   readonly keys?: readonly SnapshotKey[];
   readonly tenant?: Partial<SnapshotTenant>;
   readonly model?: Partial<SnapshotModel>;
+  /** What every priced model costs. */
+  readonly picoPerUnit?: PriceVersion["picoPerUnit"];
   readonly headTimeoutMs?: number;
   readonly deps?: Partial<GatewayDeps>;
   readonly unready?: () => readonly string[];
@@ -172,7 +176,9 @@ function readerOf(upstreams: readonly string[], options: TestOptions) {
       keys: options.keys ?? [keyOf(), keyOf("admin", 2)],
       models: versions,
       zones,
-      prices: ["small", "nowhere", ...more].map(price),
+      prices: ["small", "nowhere", ...more].map((name) =>
+        priceOf(name, options.picoPerUnit ?? PICO_PER_UNIT),
+      ),
     },
   );
 }

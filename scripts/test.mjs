@@ -8,6 +8,8 @@ import { runChecks } from "./checks.mjs";
 /** One test's bound; the whole-house walks start real processes. */
 const TEST_TIMEOUT_MS = 60_000;
 
+const PIPES_MAX_MS = 3_000;
+
 /** `show`: whether its output is shown as it comes; what was held back is shown once `release` is called, or at its end. */
 function runTests(filters, show = true) {
   const args = ["test", `--timeout=${TEST_TIMEOUT_MS}`, ...filters];
@@ -30,6 +32,8 @@ function runTests(filters, show = true) {
   const ended = new Promise((resolve) => {
     child.on("error", () => resolve({ code: 1, tail }));
     child.on("close", (code) => resolve({ code: code ?? 1, tail }));
+    // A process that a failed test left behind may hold the pipes open for ever.
+    child.on("exit", (code) => setTimeout(() => resolve({ code: code ?? 1, tail }), PIPES_MAX_MS));
   });
   return { ended, release };
 }
@@ -60,4 +64,4 @@ for (const { code, tail } of runs) {
   failed += code === 0 ? tests.failed : Math.max(tests.failed, 1);
 }
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
-process.exitCode = failed === 0 ? 0 : 1;
+process.exit(failed === 0 ? 0 : 1);

@@ -225,8 +225,11 @@ export function openWorld(database: Database, plan: Plan) {
     if (outcome === true) return begin(machine, process, needs, timers);
     const hear = (said: Awaited<typeof outcome>) => {
       if (process.isDead) return;
-      if (said === true) begin(machine, process, needs, timers);
-      else if (said.unreachable) count.unreachable += 1;
+      if (said === true) {
+        begin(machine, process, needs, timers);
+        // Stopped in this very moment: nothing outlives the process.
+        if (machine.process !== process) end(machine, process, needs, true);
+      } else if (said.unreachable) count.unreachable += 1;
       else count.refused += 1;
     };
     outcome.then(hear, () => {});

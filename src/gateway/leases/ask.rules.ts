@@ -32,11 +32,13 @@ function shortagesOf(
       const claims = (claimed.get(slice) ?? 0n) + amount;
       claimed.set(slice, claims);
       const missing = claims - slice.free(nowMs);
-      if (missing <= 0n || slice.askAtMs > nowMs) continue;
+      if (missing <= 0n) continue;
       const shortage = shortages.get(slice) ?? { slice, asks: [] };
-      shortages.set(slice, shortage);
       // A debt of earlier requests is for the first to make up.
-      shortage.asks.push(shortage.asks.length === 0 ? missing : min(missing, amount));
+      const asked = shortage.asks.length === 0 ? missing : min(missing, amount);
+      if (!slice.mayAsk(asked, nowMs)) continue;
+      shortages.set(slice, shortage);
+      shortage.asks.push(asked);
       count += 1;
     }
     if (count >= ASKS_MAX) break;

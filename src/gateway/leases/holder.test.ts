@@ -288,6 +288,24 @@ test("what the passing of time frees is for those who wait", async () => {
   expect(outcome).toBe(true);
 });
 
+test("what others in the queue have a claim on is not asked for over and over", async () => {
+  const { holder, taken, advance } = stage(({ resource, need: amount }) => {
+    if (resource === REQUESTS) return { amount: 0n, mode: "scarce", retryAfterMs: 50 };
+    return amount === 1n && taken.length < 2
+      ? { amount, mode: "scarce", retryAfterMs: 0 }
+      : exhausted(5_000);
+  });
+  // The first has the one stream and waits for something else; the second is refused a stream that it may yet get.
+  const first = holder.reserve([need(STREAMS), need(REQUESTS)]);
+  await advance(10);
+  const second = holder.reserve([need(REQUESTS), need(STREAMS)]);
+  await advance(3_000);
+  expect(taken.length).toBeLessThan(120);
+  const ofStreams = taken.filter((asks) => asks.some(({ resource }) => resource === STREAMS));
+  expect(ofStreams.length).toBeLessThan(25);
+  expect([await first, await second]).toMatchObject([{ unreachable: true }, { unreachable: true }]);
+});
+
 test("undecided is asked again until it is decided", async () => {
   let asked = 0;
   const { holder, advance } = stage(({ need: amount }) =>

@@ -93,7 +93,7 @@ class Holder implements LeaseHolder {
     if (slice.free(nowMs) < 0n) this.#prefetch(slice);
     if (!isFreed) return;
     if (this.#waited.has(resource)) this.#serve(nowMs);
-    if (slice.isScarce) this.#giveIdle([slice], nowMs);
+    if (slice.isScarce || this.#closed) this.#giveIdle([slice], nowMs);
   }
 
   remaining(resource: LeaseResource): bigint | undefined {
@@ -272,10 +272,10 @@ class Holder implements LeaseHolder {
 
   #nextAskInMs(nowMs: number): number {
     const times = [...this.#waiters].flatMap(({ needs }) =>
-      needs.map(({ resource }) => (this.#slices.get(resource)?.askAtMs ?? 0) - nowMs),
+      needs.map(({ resource }) => (this.#slices.get(resource)?.undecidedUntilMs ?? 0) - nowMs),
     );
     const waits = times.filter((ms) => ms > 0);
-    return waits.length === 0 ? ASK_AGAIN_MS : Math.min(...waits);
+    return waits.length === 0 ? ASK_AGAIN_MS : Math.max(1, Math.min(...waits));
   }
 
   #answered(asks: readonly PlannedAsk[], grants: readonly LeaseGrant[]): void {
@@ -300,7 +300,7 @@ class Holder implements LeaseHolder {
     const { mode, retryAfterMs } = grant;
     if (!isWaited) slice.aheadAtMs = nowMs + PREFETCH_AGAIN_MS;
     else if (mode === "exhausted") slice.refuse(need, retryAfterMs, nowMs);
-    else slice.askAtMs = nowMs + Math.max(1, retryAfterMs);
+    else slice.undecidedUntilMs = nowMs + Math.max(1, retryAfterMs);
   }
 
   #unanswered(): void {

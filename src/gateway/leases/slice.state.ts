@@ -35,7 +35,7 @@ export class Slice {
   typical = 1n;
   isScarce = false;
   /** Not decided at the giver: not to be asked for before. */
-  askAtMs = 0;
+  undecidedUntilMs = 0;
   /** Nothing was left for later: not to be fetched ahead before. */
   aheadAtMs = 0;
   usedAtMs: number;
@@ -155,6 +155,12 @@ export class Slice {
   isRefused(amount: bigint, nowMs: number): boolean {
     if (nowMs >= this.#refusedUntilMs) return false;
     return amount - this.free(nowMs) >= this.#refusedAmount;
+  }
+
+  /** Whether it makes sense to ask the giver for `missing` more. */
+  mayAsk(missing: bigint, nowMs: number): boolean {
+    const isRefused = nowMs < this.#refusedUntilMs && missing >= this.#refusedAmount;
+    return !isRefused && nowMs >= this.undecidedUntilMs;
   }
 
   retryAfterMs(nowMs: number): number {

@@ -7,7 +7,7 @@ import { refuse, type Refusal } from "../kit/fault.ts";
 import { errorText } from "../kit/log.ts";
 import { errorEvent } from "./dialects/openai/errors.ts";
 import { openStreamState, type StreamState } from "./dialects/openai/stream.state.ts";
-import { estimateQuantities } from "./dialects/openai/usage.rules.ts";
+import { countOutput, estimateQuantities } from "./dialects/openai/usage.rules.ts";
 import type { Answered } from "./forward.ts";
 import { quantitiesOf, relayHeaders, upstreamIdOf } from "./relay.ts";
 import { settle, withRequest } from "./settle.ts";
@@ -92,7 +92,9 @@ class StreamRelay implements Swept {
 
   /** What we know of it without the upstream's word. */
   #seen(): readonly Quantity[] {
-    return estimateQuantities(this.#dispatch.reading.bytes.length, this.#state.events);
+    const { events, textBytes } = this.#state;
+    const { tokens, source } = countOutput(events, textBytes);
+    return estimateQuantities(this.#dispatch.reading.bytes.length, tokens, source);
   }
 
   async #settle(status: Outcome["status"], httpStatus: number): Promise<void> {

@@ -96,6 +96,20 @@ test("a stream cut in the middle: an error event, and what was relayed is billed
   expect(amounts(gate)).toEqual([ESTIMATED_INPUT, ["output_tokens", 3n, "counted"]]);
 });
 
+test("a caller who leaves pays for all that an event said, not for one token of it", async () => {
+  const up = await upstream(async (reply) => {
+    reply.head();
+    await reply.chunk(eventText("eight by".repeat(100)));
+  });
+  const gate = gateway([up], { limits: { drainMs: 50 } });
+  const abort = new AbortController();
+  const response = await gate.chat({ stream: true }, { signal: abort.signal });
+  await response.body?.getReader().read();
+  abort.abort();
+  await until(() => gate.facts().length === 1);
+  expect(amounts(gate)).toEqual([ESTIMATED_INPUT, ["output_tokens", 200n, "estimated"]]);
+});
+
 test("a stream that falls silent is cut at the deadline", async () => {
   const up = await upstream(async (reply) => {
     reply.head();

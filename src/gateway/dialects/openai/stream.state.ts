@@ -3,6 +3,7 @@
 // only a usage event that the caller did not ask for is taken out. Any cut of the bytes gives the same result.
 
 import type { ServedTier } from "../../../billing/metering/types.ts";
+import { textBytesOf } from "./text.rules.ts";
 import { findServedTier, findUsage } from "./usage.rules.ts";
 
 const END = Buffer.from("\n\n");
@@ -35,6 +36,8 @@ export interface StreamState {
   readonly servedTier: ServedTier;
   /** Events that went on to the caller and said something. */
   readonly events: number;
+  /** Of what they said. */
+  readonly textBytes: number;
   readonly done: boolean;
   /** The upstream sent an error event. */
   readonly failed: boolean;
@@ -75,6 +78,7 @@ class OpenAiStream implements StreamState {
   usage: unknown;
   servedTier: ServedTier = "standard";
   events = 0;
+  textBytes = 0;
   done = false;
   failed = false;
 
@@ -103,16 +107,18 @@ class OpenAiStream implements StreamState {
     if (doneAt >= 0) this.done = true;
     if (body.includes(ERROR)) this.failed = true;
     const bytes = body.includes(USAGE) ? this.#withUsage(body) : body;
-    this.events += this.#countTalk(bytes);
+    this.#countTalk(bytes);
     return { bytes, last: doneAt < 0 ? undefined : buffer.subarray(doneAt) };
   }
 
   /** Events that say something. Only those at the two ends of a choice can be empty, so only they are read. */
-  #countTalk(bytes: Buffer): number {
+  #countTalk(bytes: Buffer): void {
     const mayBeIdle = bytes.includes(ROLE) || bytes.includes(FINISH);
-    return mayBeIdle
-      ? eventsOf(bytes).filter((event) => SAYS.test(event.toString("utf8"))).length
-      : countEvents(bytes);
+    const talk = mayBeIdle
+      ? eventsOf(bytes).filter((event) => SAYS.test(event.toString("utf8")))
+      : undefined;
+    this.events += talk?.length ?? countEvents(bytes);
+    for (const part of talk ?? [bytes]) this.textBytes += textBytesOf(part);
   }
 
   /** Rare: looks at the events one by one. */

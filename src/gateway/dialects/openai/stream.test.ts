@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { EVENT_BYTES_MAX, openStreamState } from "./stream.state.ts";
-import { estimateQuantities, findUsage, toQuantities } from "./usage.rules.ts";
+import { countOutput, estimateQuantities, findUsage, toQuantities } from "./usage.rules.ts";
 
 const utf8 = new TextEncoder();
 const chunk = (content: string) =>
@@ -42,6 +42,7 @@ test("cut at any two byte boundaries, a stream gives the same result", () => {
       expect(state.usage).toEqual(USAGE);
       expect(state.done).toBe(true);
       expect(state.events).toBe(hide ? 3 : 4);
+      expect(state.textBytes).toBe(3 + 35 + 7);
     }),
     { numRuns: 2000 },
   );
@@ -98,6 +99,28 @@ test("only events that say something are counted: no role, no end, no comment", 
   expect(seen).toBe(stream);
   expect(state.events).toBe(2);
   expect(run((role + chunk("a") + end).replaceAll("\n", "\r\n"), [], true).state.events).toBe(1);
+});
+
+test.each([
+  ['{"choices":[{"delta":{"content":"four"}}]}', 4],
+  ['{"choices": [{"delta": {"role": "assistant", "content": "four"}}]}', 4],
+  ['{"choices":[{"delta":{"role":"assistant","content":"\\"\\n\\u00e4\\\\"}}]}', 6],
+  ['{"choices":[{"delta":{"content":"the key \\"delta\\": {"}}]}', 18],
+  ['{"choices":[{"delta":{"content":"delta"}},{"delta":{"reasoning_content":"abc"}}]}', 8],
+  [
+    '{"choices":[{"delta":{"tool_calls":[{"id":"call_1","function":{"name":"f","arguments":"{}"}}]}}]}',
+    2,
+  ],
+  ['{"choices":[{"text":"four","logprobs":null}]}', 4],
+  ['{"choices":[{"delta":{},"finish_reason":"stop"}]}', 0],
+])("%s says so many bytes: %d", (event, said) => {
+  expect(run(`data: ${event}\n\n`, [], true).state.textBytes).toBe(said);
+});
+
+test("events of a token each are counted, events of many are estimated by their text", () => {
+  expect(countOutput(3, 13)).toEqual({ tokens: 3, source: "counted" });
+  expect(countOutput(3, 120)).toEqual({ tokens: 30, source: "estimated" });
+  expect(countOutput(0, 0)).toEqual({ tokens: 0, source: "counted" });
 });
 
 test("a stream that ends without [DONE] says so, and what hangs in it", () => {

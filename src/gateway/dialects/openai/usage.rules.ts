@@ -107,6 +107,19 @@ export function fillGaps(
 /** English text is about four bytes a token; also what a JSON body around it costs, so it is rather too high. */
 const BYTES_A_TOKEN = 4;
 
+/**
+ * Tokens of a stream that told no usage. Most upstreams send one a event, which is exact; where events say clearly more than one
+ * token does (several at a time, or all of a tool call), it is their text that tells.
+ */
+export function countOutput(
+  events: number,
+  textBytes: number,
+): { readonly tokens: number; readonly source: Quantity["source"] } {
+  return textBytes > events * 2 * BYTES_A_TOKEN
+    ? { tokens: Math.ceil(textBytes / BYTES_A_TOKEN), source: "estimated" }
+    : { tokens: events, source: "counted" };
+}
+
 /** When the upstream told nothing: input from the request's bytes, output as counted while relaying or as estimated. */
 export function estimateQuantities(
   requestBytes: number,

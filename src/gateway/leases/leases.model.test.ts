@@ -16,7 +16,7 @@ import { openTestDatabase, type TestDatabase } from "../../db/test-database.ts";
 
 const MINUTE_MS = 60_000;
 /** Each run is new; more of them were run by hand. */
-const RUNS = 12;
+const RUNS = 24;
 
 let database: TestDatabase;
 beforeAll(async () => {

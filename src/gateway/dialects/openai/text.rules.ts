@@ -13,7 +13,7 @@ const SPACE = 0x20;
 const LETTER_U = 0x75;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
-/** Most of what is written as `\uXXXX` takes three bytes in UTF-8. */
+/** Most of what is written as `\u2026` takes three bytes in UTF-8. */
 const ESCAPED_BYTES = 3;
 
 /** From one place to the next; kept between calls so that nothing is allocated for an event. */

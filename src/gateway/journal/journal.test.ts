@@ -274,7 +274,7 @@ test("power loss at any point: acknowledged settlements are kept once, every ack
       for (const id of settled)
         expect(facts.find((each) => each.requestId === id)?.status).toBe("ok");
     }),
-    { numRuns: 100 },
+    { numRuns: 150 },
   );
 }, 30_000);
 

@@ -3,6 +3,7 @@
 import { startEmbedded, type EmbeddedPostgres } from "../db/embedded.ts";
 import { isAlive } from "../db/postgres-process.ts";
 import { errorText, type Log } from "../kit/log.ts";
+import { openLoop } from "../kit/loop.ts";
 
 export interface Postgres {
   readonly url: string;
@@ -24,26 +25,20 @@ export async function openPostgres(options: PostgresOptions): Promise<Postgres> 
   let server: EmbeddedPostgres = await startEmbedded({ folder });
   const { port } = server;
   log.info("postgres.ready", { pid: server.pid, port, attached: server.attached });
-  let looking: Promise<void> = Promise.resolve();
   const look = async () => {
     if (isAlive(server.pid)) return;
     log.error("postgres.ended", { pid: server.pid });
     server = await startEmbedded({ folder, port });
     log.info("postgres.restarted", { pid: server.pid, port });
   };
-  const timer = setInterval(() => {
-    looking = looking
-      .then(look)
-      .catch((error: unknown) =>
-        log.error("postgres.restart_failed", { reason: errorText(error) }),
-      );
-  }, LOOK_MS);
+  const loop = openLoop(look, LOOK_MS, (error) =>
+    log.error("postgres.restart_failed", { reason: errorText(error) }),
+  );
   return {
     url: server.url,
     embedded: true,
     stop: async () => {
-      clearInterval(timer);
-      await looking;
+      await loop.close();
       await server.stop();
     },
   };

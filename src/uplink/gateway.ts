@@ -14,7 +14,7 @@ import {
   type ManifestTaker,
   type OfferManifest,
 } from "./channels/manifest-taker.ts";
-import { openBell, pause, within } from "./channels/pause.ts";
+import { openBell, pause, within } from "../kit/pause.ts";
 import { backoffMs } from "./rules.ts";
 import {
   openSegmentChannel,

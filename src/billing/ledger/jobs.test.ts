@@ -2,7 +2,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { openTestDatabase, type TestDatabase } from "../../db/test-database.ts";
 import { readPriceTerms } from "../prices/service.ts";
 import { fakeJournal, seedTenant, type Tenant } from "../tenant.fixture.ts";
-import { openPoster, type Pause, type Poster } from "./jobs.ts";
+import type { Pause } from "../../kit/pause.ts";
+import { openPoster, type Poster } from "./jobs.ts";
 import { openLedger } from "./posting.fixture.ts";
 
 let database: TestDatabase;

@@ -8,6 +8,7 @@ import type { Clock } from "../../kit/clock.ts";
 import { Fault, isFault } from "../../kit/fault.ts";
 import type { OrganisationId } from "../../kit/id.ts";
 import { errorText, type Log } from "../../kit/log.ts";
+import { openLoop } from "../../kit/loop.ts";
 import { findPullable } from "./catalogue.rules.ts";
 import { artifactFile, type FetchArtifact, type Progress } from "./fetch-artifact.ts";
 import { indexArtifact } from "./index-writer.ts";
@@ -195,19 +196,12 @@ export function openPuller(deps: PullerDeps, options: PullerOptions): Puller {
     });
     return running;
   };
-  let busy = false;
-  const tick = async () => {
-    if (busy) return;
-    busy = true;
-    await look();
-    busy = false;
-  };
-  const timer = setInterval(() => void tick(), options.everyMs ?? LOOK_EVERY_MS);
+  const loop = openLoop(look, options.everyMs ?? LOOK_EVERY_MS, () => {});
   return {
     look,
     close: async () => {
-      clearInterval(timer);
       stopping.abort(STOPPING);
+      await loop.close();
       await running;
     },
   };

@@ -12,6 +12,7 @@ import { childEnvironment, type Config } from "../../config.ts";
 import { selectProjectIds } from "../../identity/orgs/service.ts";
 import { encodeId, idBytes } from "../../kit/id.ts";
 import { errorText } from "../../kit/log.ts";
+import { openLoop, type Loop } from "../../kit/loop.ts";
 import { CATALOGUE } from "../../models/artifacts/catalogue.rules.ts";
 import { openFetcher, readPipSettings } from "../../models/artifacts/fetch-artifact.ts";
 import { openPuller, type Admission } from "../../models/artifacts/puller.ts";
@@ -34,20 +35,11 @@ function posterOf(foundation: Foundation) {
 }
 
 /** Frees what ended lives of gateways held, once their usage is posted. */
-function openReleaser(foundation: Foundation): { close(): Promise<void> } {
-  let running: Promise<unknown> = Promise.resolve();
-  const deps = { inTransaction: foundation.inTransaction, postedUpTo: selectPostedUpTo };
-  const look = () =>
-    releaseEndedLives(deps).catch((error: unknown) =>
-      foundation.log.warn("budgets.release_failed", { reason: errorText(error) }),
-    );
-  const timer = setInterval(() => void (running = running.then(look)), RELEASE_EVERY_MS);
-  return {
-    close: async () => {
-      clearInterval(timer);
-      await running;
-    },
-  };
+function releaserOf({ inTransaction, log }: Foundation): Loop {
+  const look = () => releaseEndedLives({ inTransaction, postedUpTo: selectPostedUpTo });
+  return openLoop(look, RELEASE_EVERY_MS, (error) =>
+    log.warn("budgets.release_failed", { reason: errorText(error) }),
+  );
 }
 
 function proberOf(foundation: Foundation) {
@@ -109,7 +101,7 @@ export const startWorker: StartRole = async (config, log) => {
   const loops = {
     poster: posterOf(foundation),
     sequencer,
-    releaser: openReleaser(foundation),
+    releaser: releaserOf(foundation),
     prober: proberOf(foundation),
     puller: await pullerOf(foundation, config),
   };

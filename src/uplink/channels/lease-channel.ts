@@ -13,7 +13,7 @@ import type {
 import { Fault } from "../../kit/fault.ts";
 import type { ChannelDeps, GatewaySession } from "./gateway-session.ts";
 import { mayRetry } from "./gateway-session.ts";
-import { openBell, pause, within } from "./pause.ts";
+import { openBell, pause, within } from "../../kit/pause.ts";
 import { backoffMs } from "../rules.ts";
 import { openStanding } from "./standing.state.ts";
 import { GIVES_MAX, LeaseResponse, PATHS, TAKES_MAX, toWire } from "../types.ts";

@@ -3,7 +3,7 @@
 
 import type { LoadDelta, LoadFeed } from "../../zones/routing/types.ts";
 import type { ChannelDeps, GatewaySession } from "./gateway-session.ts";
-import { within } from "./pause.ts";
+import { within } from "../../kit/pause.ts";
 import { PATHS, toWire } from "../types.ts";
 
 export interface LoadChannel extends LoadFeed {

@@ -4,7 +4,7 @@
 import type { Log } from "../../kit/log.ts";
 import type { SnapshotManifest } from "../../snapshot/types.ts";
 import type { ChannelDeps, GatewaySession } from "./gateway-session.ts";
-import { pause } from "./pause.ts";
+import { pause } from "../../kit/pause.ts";
 import { backoffMs } from "../rules.ts";
 import { Manifest } from "../types.ts";
 

@@ -6,7 +6,7 @@ import type { SegmentHeader } from "../../billing/metering/types.ts";
 import { errorText } from "../../kit/log.ts";
 import { isPassing, UplinkRefusal } from "../client.ts";
 import { mayRetry, type ChannelDeps, type GatewaySession } from "./gateway-session.ts";
-import { openBell, pause, within } from "./pause.ts";
+import { openBell, pause, within } from "../../kit/pause.ts";
 import { backoffMs, chooseSegment } from "../rules.ts";
 import { PATHS, SegmentResponse } from "../types.ts";
 

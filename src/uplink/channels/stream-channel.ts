@@ -3,7 +3,7 @@
 
 import { errorText } from "../../kit/log.ts";
 import { mayRetry, type ChannelDeps, type GatewaySession } from "./gateway-session.ts";
-import { pause } from "./pause.ts";
+import { pause } from "../../kit/pause.ts";
 import { backoffMs } from "../rules.ts";
 import { DOWN_TYPES, DownMessage, PATHS } from "../types.ts";
 

@@ -4,6 +4,7 @@
 import type { Clock, Dice } from "../../kit/clock.ts";
 import type { EngineId } from "../../kit/id.ts";
 import { errorText, type Log } from "../../kit/log.ts";
+import { pause, type Pause } from "../../kit/pause.ts";
 import { pauseMs } from "./rules.ts";
 import type { CheckedEngine, EngineAnswer } from "./types.ts";
 
@@ -14,8 +15,7 @@ export interface ProberDeps {
   readonly clock: Pick<Clock, "monotonicMs">;
   readonly dice: Pick<Dice, "next">;
   readonly log: Log;
-  /** Resolves after so long, or at once when the signal fires. */
-  readonly pause?: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly pause?: Pause;
 }
 
 export interface Prober {
@@ -28,13 +28,6 @@ const EAGER_ROUNDS = 10;
 const EAGER_MS = 1_000;
 /** Engines that do not answer hold a place for 5 s each. */
 const AT_ONCE_MAX = 16;
-
-function pauseFor(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-  return promise;
-}
 
 /** Undefined: nobody knows, the probe itself failed. */
 async function probe(deps: ProberDeps, engine: CheckedEngine): Promise<EngineAnswer | undefined> {
@@ -71,7 +64,7 @@ async function round(deps: ProberDeps, before: Seen, signal: AbortSignal): Promi
 }
 
 async function run(deps: ProberDeps, signal: AbortSignal): Promise<void> {
-  const pause = deps.pause ?? pauseFor;
+  const wait = deps.pause ?? pause;
   let seen: Seen = new Map();
   for (let rounds = 1; !signal.aborted; rounds += 1) {
     const startedMs = deps.clock.monotonicMs();
@@ -84,7 +77,7 @@ async function run(deps: ProberDeps, signal: AbortSignal): Promise<void> {
     const isDown = [...seen.values()].includes(false);
     const eager = rounds <= EAGER_ROUNDS && isDown;
     const roundTookMs = deps.clock.monotonicMs() - startedMs;
-    await pause(eager ? EAGER_MS : pauseMs(roundTookMs, deps.dice.next()), signal);
+    await wait(eager ? EAGER_MS : pauseMs(roundTookMs, deps.dice.next()), signal);
   }
 }
 

@@ -1,8 +1,11 @@
-// Waiting that ends early: for a time, for a bell, or because a session ended.
+// Waiting that ends early: for a time, for a bell, or because somebody wants to stop.
+// Invariant: nothing is left on a signal that outlives the wait.
 
 /** Resolves after `ms`, or as soon as `signal` is aborted. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
+export type Pause = (ms: number, signal: AbortSignal) => Promise<void>;
+
+export const pause: Pause = (ms, signal) =>
+  new Promise((resolve) => {
     if (signal.aborted) return resolve();
     const done = () => {
       clearTimeout(timer);
@@ -12,7 +15,6 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
     const timer = setTimeout(done, ms);
     signal.addEventListener("abort", done, { once: true });
   });
-}
 
 export interface Bell {
   ring(): void;

@@ -2,6 +2,7 @@
 // Invariant: what goes upstream is the caller's own bytes with only the model's name (and, on streams, the wish for usage) spliced in.
 
 import type { Endpoint } from "../billing/metering/types.ts";
+import { beforeDeadline } from "../kit/deadline.ts";
 import { refuse, type Refusal } from "../kit/fault.ts";
 import { peekJson, splice, valueOf, type Edit, type Peeked } from "./peek.rules.ts";
 import type { GatewayLimits, Reading } from "./types.ts";
@@ -60,19 +61,6 @@ export async function readBounded(
   }
 }
 
-const LATE = Symbol("late");
-
-/** The promise's value, or LATE. */
-async function within<T>(promise: Promise<T>, ms: number): Promise<T | typeof LATE> {
-  const { promise: late, resolve } = Promise.withResolvers<typeof LATE>();
-  const timer = setTimeout(resolve, ms, LATE);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 function bodyOf(request: Request, bytesMax: number): Promise<Bytes | undefined> {
   const length = request.headers.get("content-length");
   if (length === null)
@@ -86,8 +74,9 @@ function bodyOf(request: Request, bytesMax: number): Promise<Bytes | undefined> 
 export async function readBody(request: Request, limits: GatewayLimits): Promise<Bytes | Refusal> {
   const { bodyBytesMax, bodyTimeoutMs } = limits;
   try {
-    const bytes = await within(bodyOf(request, bodyBytesMax), bodyTimeoutMs);
-    if (bytes === LATE) return refuse("request.timeout", "The body did not arrive in time.");
+    const late = () => refuse("request.timeout", "The body did not arrive in time.");
+    const bytes = await beforeDeadline(bodyOf(request, bodyBytesMax), bodyTimeoutMs, late);
+    if (bytes !== undefined && !(bytes instanceof Uint8Array)) return bytes;
     if (bytes === undefined || bytes.length > bodyBytesMax)
       return refuse("request.too_large", `The body is larger than ${bodyBytesMax} bytes.`);
     return bytes;

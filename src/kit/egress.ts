@@ -3,6 +3,7 @@
 
 import { lookup } from "node:dns/promises";
 import { BlockList, isIP } from "node:net";
+import { beforeDeadline } from "./deadline.ts";
 import { Fault } from "./fault.ts";
 import { errorText } from "./log.ts";
 
@@ -71,17 +72,13 @@ export interface Target {
 const RESOLVE_WITHIN_MS = 5_000;
 
 /** A resolver that is away may take half a minute to say so. */
-async function addressesOf(name: string, resolve: Resolve, withinMs: number) {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const fault = new Fault("upstream.timeout", {
-    message: `the name ${name} was not resolved within ${withinMs} ms`,
+function addressesOf(name: string, resolve: Resolve, withinMs: number) {
+  const found = resolve(name).catch(() => []);
+  return beforeDeadline(found, withinMs, () => {
+    throw new Fault("upstream.timeout", {
+      message: `the name ${name} was not resolved within ${withinMs} ms`,
+    });
   });
-  const timer = setTimeout(() => reject(fault), withinMs);
-  try {
-    return await Promise.race([resolve(name).catch(() => []), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** The address to connect to; throws `upstream.forbidden_address`, `upstream.unreachable` or `upstream.timeout`. */

@@ -6,6 +6,7 @@ import { availableParallelism } from "node:os";
 import type { Config } from "../config.ts";
 import { isAlive } from "../db/postgres-process.ts";
 import { systemClock } from "../kit/clock.ts";
+import { beforeDeadline } from "../kit/deadline.ts";
 import { openLog, type Log } from "../kit/log.ts";
 import type { MasterKey } from "../kit/secret.ts";
 import { openChild, type Child } from "./child.ts";
@@ -123,18 +124,10 @@ function startRoles(
   );
 }
 
-async function allReady(children: readonly Child[]): Promise<void> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () =>
-      reject(new Error("not everything was ready in time; `intertie doctor` says what is missing")),
-    READY_MAX_MS,
-  );
-  try {
-    await Promise.race([Promise.all(children.map((child) => child.ready)), late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function allReady(children: readonly Child[]): Promise<unknown> {
+  return beforeDeadline(Promise.all(children.map((child) => child.ready)), READY_MAX_MS, () => {
+    throw new Error("not everything was ready in time; `intertie doctor` says what is missing");
+  });
 }
 
 function recordRun(

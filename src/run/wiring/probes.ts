@@ -5,6 +5,7 @@ import { sql } from "kysely";
 import type { Config } from "../../config.ts";
 import type { Handler } from "../../http/server.ts";
 import type { Principal } from "../../http/types.ts";
+import { beforeDeadline } from "../../kit/deadline.ts";
 import { Fault } from "../../kit/fault.ts";
 import type { Counter, Gauge, Metrics } from "../../kit/metrics.ts";
 import type { Publisher } from "../../snapshot/publish.ts";
@@ -41,11 +42,10 @@ function gaugesOf(metrics: Metrics): Readonly<Record<keyof Backlog, Gauge>> {
   };
 }
 
-function within<T>(work: Promise<T>): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error("no answer in time")), ANSWER_MAX_MS);
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
-}
+const inTime = <T>(work: Promise<T>): Promise<T> =>
+  beforeDeadline(work, ANSWER_MAX_MS, () => {
+    throw new Error("no answer in time");
+  });
 
 export function createProbes(
   foundation: Foundation,
@@ -63,14 +63,14 @@ export function createProbes(
     () => latest()?.sequence ?? 0,
   );
   const readBacklog = async () => {
-    const { rows } = await within(BACKLOG.execute(db));
+    const { rows } = await inTime(BACKLOG.execute(db));
     const [row] = rows;
     if (row === undefined) return;
     for (const name of ["unposted", "frozen", "outbox", "gateways"] as const)
       gauges[name].set(Number(row[name]));
   };
   const ready = async () => {
-    const database = await within(sql`select 1`.execute(db)).then(
+    const database = await inTime(sql`select 1`.execute(db)).then(
       () => [],
       () => ["the database does not answer"],
     );

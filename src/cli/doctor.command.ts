@@ -5,7 +5,7 @@ import { existsSync, statfsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Config } from "../config.ts";
 import { isRunning, readRunState, type RunState } from "../run/data-dir.ts";
-import { isLoopback } from "../run/exposure.ts";
+import { isLoopback } from "../kit/loopback.ts";
 import { probePort } from "../run/ports.ts";
 import { printRows, type Column } from "./output.ts";
 import { EXIT, type Command } from "./types.ts";

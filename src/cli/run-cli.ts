@@ -2,7 +2,7 @@
 
 import { createClient, type Client } from "../../sdk/client.gen.ts";
 import { Failure } from "../../sdk/transport.ts";
-import { isLoopback } from "../run/exposure.ts";
+import { nearTls } from "../kit/loopback.ts";
 import { commandHelp, overviewHelp } from "./help.ts";
 import { parse } from "./parse.ts";
 import {
@@ -87,12 +87,8 @@ function faultOf(error: unknown, signal: AbortSignal): CliFault {
   );
 }
 
-/** On loopback nobody is in between, and no certificate names localhost: there TLS need not prove a name. */
-function send(url: string, init: RequestInit): Promise<Response> {
-  const { protocol, hostname } = new URL(url);
-  const isNear = protocol === "https:" && isLoopback(hostname.replace(/^\[|\]$/g, ""));
-  return fetch(url, { ...init, ...(isNear ? { tls: { rejectUnauthorized: false } } : {}) });
-}
+const send = (url: string, init: RequestInit): Promise<Response> =>
+  fetch(url, { ...init, ...nearTls(url) });
 
 async function runCommand(options: CliOptions, command: Command, input: Input): Promise<number> {
   let client: Client | undefined;

@@ -1,5 +1,7 @@
 // Who can reach us: loopback by default; beyond it only with TLS of our own or behind a proxy that brings it. Pure.
 
+import { isLoopback } from "../kit/loopback.ts";
+
 export interface ExposureWish {
   readonly host: string;
   readonly tlsCert: string | undefined;
@@ -8,10 +10,6 @@ export interface ExposureWish {
 }
 
 export type Exposure = "loopback" | "tls" | "behind-proxy";
-
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
-}
 
 /** Throws an Error that says what to give instead. */
 export function judgeExposure(wish: ExposureWish): Exposure {

@@ -19,6 +19,7 @@ import { probePorts } from "./ports.ts";
 import { openClosers } from "./role.ts";
 import { planRoles, ROLES_STARTED, type RolePlan } from "./roles.ts";
 import { tlsOf } from "./wiring/listen.ts";
+import { publicUrl } from "./wiring/listen.ts";
 import { setUp, type SetUp } from "./wiring/set-up.ts";
 
 export interface UpOptions {
@@ -97,15 +98,6 @@ async function prepare({ config, say }: UpOptions): Promise<Grounds> {
   }
 }
 
-/** As a person types it: a loopback or wildcard host is `localhost`. */
-function urlOf(config: Config, port: number): string {
-  const scheme = config.INTERTIE_TLS_CERT === undefined ? "http" : "https";
-  const host = ["127.0.0.1", "::1", "0.0.0.0", "::"].includes(config.INTERTIE_HOST)
-    ? "localhost"
-    : config.INTERTIE_HOST;
-  return `${scheme}://${host}:${port}`;
-}
-
 function startRoles(
   options: UpOptions,
   plans: readonly RolePlan[],
@@ -142,8 +134,8 @@ function recordRun(
     pid: process.pid,
     version: options.version,
     startedAt: new Date(systemClock.nowMs()).toISOString(),
-    gatewayUrl: urlOf(config, config.INTERTIE_GATEWAY_PORT),
-    controlUrl: urlOf(config, config.INTERTIE_CONTROL_PORT),
+    gatewayUrl: publicUrl(config, config.INTERTIE_GATEWAY_PORT),
+    controlUrl: publicUrl(config, config.INTERTIE_CONTROL_PORT),
     engineUrl: `http://127.0.0.1:${config.INTERTIE_ENGINE_PORT}`,
     databaseUrl: postgres.embedded ? postgres.url : null,
     gateways: grounds.gateways,
@@ -158,8 +150,8 @@ function greet(options: UpOptions, grounds: Grounds, made: SetUp, readyMs: numbe
     version: options.version,
     dataDir: config.dataDir,
     exposure: grounds.exposure,
-    apiUrl: `${urlOf(config, config.INTERTIE_GATEWAY_PORT)}/v1`,
-    consoleLink: `${urlOf(config, config.INTERTIE_CONTROL_PORT)}/start?link=${made.consoleLink}`,
+    apiUrl: `${publicUrl(config, config.INTERTIE_GATEWAY_PORT)}/v1`,
+    consoleLink: `${publicUrl(config, config.INTERTIE_CONTROL_PORT)}/start?link=${made.consoleLink}`,
     firstKey: made.firstKey,
     model: made.model,
     readyMs,

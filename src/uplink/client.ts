@@ -2,7 +2,8 @@
 // Invariant: nothing is sent before the address was judged (loopback or https), and redirects are not followed.
 
 import type { z } from "zod";
-import { bearerOf, judgeControlUrl, type ControlAddress } from "./rules.ts";
+import { nearTls } from "../kit/loopback.ts";
+import { bearerOf, judgeControlUrl } from "./rules.ts";
 import { EPOCH_HEADER, GATEWAY_HEADER, PATHS, Refusal } from "./types.ts";
 
 /** Control answered, and said no. Anything else that is thrown means that the outcome is unknown. */
@@ -61,13 +62,13 @@ async function toRefusal(response: Response): Promise<UplinkRefusal> {
 
 class HttpClient implements UplinkClient {
   readonly gateway: string;
-  readonly #address: ControlAddress;
+  readonly #origin: string;
   readonly #credential: Readonly<Record<string, string>>;
   sectionFailures = 0;
 
   constructor(deps: UplinkClientDeps) {
     this.gateway = deps.gateway;
-    this.#address = judgeControlUrl(deps.controlUrl);
+    this.#origin = judgeControlUrl(deps.controlUrl);
     this.#credential = {
       authorization: `Bearer ${bearerOf(deps.key, deps.gateway)}`,
       [GATEWAY_HEADER]: deps.gateway,
@@ -77,7 +78,7 @@ class HttpClient implements UplinkClient {
   async send(call: UplinkCall): Promise<Response> {
     const { method, path, epoch, body, signal } = call;
     const type = typeof body === "string" ? "application/json" : "application/octet-stream";
-    const response = await fetch(`${this.#address.origin}${path}`, {
+    const response = await fetch(`${this.#origin}${path}`, {
       method,
       headers: {
         ...this.#credential,
@@ -87,7 +88,7 @@ class HttpClient implements UplinkClient {
       // A journal's bytes are never shared memory, which is all that the type leaves open.
       ...(body === undefined ? {} : { body: body as string | Uint8Array<ArrayBuffer> }),
       redirect: "manual",
-      ...(this.#address.isLoopback ? { tls: { rejectUnauthorized: false } } : {}),
+      ...nearTls(this.#origin),
       signal,
     });
     if (response.ok) return response;

@@ -2,6 +2,7 @@
 
 import { equalBytes, hmac } from "../kit/secret.ts";
 import { Fault } from "../kit/fault.ts";
+import { isLoopback } from "../kit/loopback.ts";
 import type { SegmentHeader } from "../billing/metering/types.ts";
 
 /** The credential of one gateway. `key`: derived from the master key for `uplink`. */
@@ -35,25 +36,16 @@ export function judgeVersion(asked: number, served: readonly number[]): void {
   });
 }
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
-
-export interface ControlAddress {
-  readonly origin: string;
-  /** Nobody is in between: TLS need not prove a name, which no certificate has for 127.0.0.1. */
-  readonly isLoopback: boolean;
-}
-
-/** The credential must not be readable on the way: plain http is for loopback only. */
-export function judgeControlUrl(text: string): ControlAddress {
+/** Control's origin. The credential must not be readable on the way: plain http is for loopback only. */
+export function judgeControlUrl(text: string): string {
   const url = URL.parse(text);
   if (!url || (url.protocol !== "https:" && url.protocol !== "http:"))
     throw new Error(`the address of control is not an http(s) URL: ${text}`);
-  const isLoopback = LOOPBACK.test(url.hostname);
-  if (url.protocol === "http:" && !isLoopback)
+  if (url.protocol === "http:" && !isLoopback(url.hostname))
     throw new Error(
       `the address of control is neither loopback nor https: ${url.origin} (the uplink's credential would be readable on the way)`,
     );
-  return { origin: url.origin, isLoopback };
+  return url.origin;
 }
 
 const BACKOFF_FIRST_MS = 50;

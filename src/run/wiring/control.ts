@@ -12,12 +12,11 @@ import { openMetrics } from "../../kit/metrics.ts";
 import { openPublisher, type Publisher } from "../../snapshot/publish.ts";
 import { createGatewaysService, type GatewaysService } from "../../system/gateways/service.ts";
 import { createUplink } from "../../uplink/control.ts";
-import { isLoopback } from "../exposure.ts";
 import { openClosers, type StartRole } from "../role.ts";
 import { controlRoutes, type Services } from "../routes.ts";
 import { databaseUrlOf, openFoundation, readKeys, type Foundation } from "./foundation.ts";
 import { createLimits } from "./limits.ts";
-import { isLocalOnly, tlsOf } from "./listen.ts";
+import { controlHosts, isLocalOnly, tlsOf } from "./listen.ts";
 import { createProbes, type Probes } from "./probes.ts";
 import { createServices } from "./services.ts";
 
@@ -45,13 +44,6 @@ function uplinkOf(
   });
 }
 
-/** Beyond loopback the roles of this machine still come by loopback, so control listens there as well. */
-function listenersOf(config: Config): readonly string[] {
-  const { INTERTIE_HOST: host } = config;
-  const covered = isLoopback(host) || host === "0.0.0.0" || host === "::";
-  return covered ? [host] : [host, "127.0.0.1"];
-}
-
 function openServers(
   config: Config,
   foundation: Foundation,
@@ -60,7 +52,7 @@ function openServers(
 ) {
   const { clock, dice, log } = foundation;
   const open = isLocalOnly(config);
-  return listenersOf(config).map((host) =>
+  return controlHosts(config).map((host) =>
     openHttpServer({
       host,
       port: config.INTERTIE_CONTROL_PORT,

@@ -3,24 +3,37 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Config } from "../../config.ts";
-import { equalBytes } from "../../kit/secret.ts";
-import { isLoopback } from "../exposure.ts";
+import { equalTexts } from "../../kit/secret.ts";
+import { isLoopback } from "../../kit/loopback.ts";
 
-const LOOPBACK_OR_ANY = new Set(["0.0.0.0", "::", "127.0.0.1", "localhost"]);
-const schemeOf = (config: Config) => (config.INTERTIE_TLS_CERT === undefined ? "http" : "https");
+const ANY = new Set(["0.0.0.0", "::"]);
 
-/** Control, from another role on this machine: it listens on loopback whatever else it listens on. */
+function urlOf(config: Config, host: string, port: number): string {
+  const scheme = config.INTERTIE_TLS_CERT === undefined ? "http" : "https";
+  return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** Control listens on loopback whatever else it listens on. */
+export function controlHosts({ INTERTIE_HOST: host }: Config): readonly string[] {
+  return isLoopback(host) || ANY.has(host) ? [host] : [host, "127.0.0.1"];
+}
+
+/** Control, from another role on this machine. */
 export function controlUrl(config: Config): string {
-  const host = config.INTERTIE_HOST === "::1" ? "[::1]" : "127.0.0.1";
-  return `${schemeOf(config)}://${host}:${config.INTERTIE_CONTROL_PORT}`;
+  const host = config.INTERTIE_HOST === "::1" ? "::1" : "127.0.0.1";
+  return urlOf(config, host, config.INTERTIE_CONTROL_PORT);
 }
 
 /** A gateway, from control on this machine. */
 export function gatewayUrl(config: Config): string {
   const { INTERTIE_HOST: host } = config;
-  const literal = host.includes(":") ? `[${host}]` : host;
-  const reached = LOOPBACK_OR_ANY.has(host) ? "127.0.0.1" : literal;
-  return `${schemeOf(config)}://${reached}:${config.INTERTIE_GATEWAY_PORT}`;
+  return urlOf(config, ANY.has(host) ? "127.0.0.1" : host, config.INTERTIE_GATEWAY_PORT);
+}
+
+/** As a person types it: a loopback or wildcard host is `localhost`. */
+export function publicUrl(config: Config, port: number): string {
+  const { INTERTIE_HOST: host } = config;
+  return urlOf(config, isLoopback(host) || ANY.has(host) ? "localhost" : host, port);
 }
 
 /** Only programs of this machine can come: by loopback, and no proxy brings others. */
@@ -61,18 +74,10 @@ export function tlsOf(config: Config): { readonly tls?: Tls } {
   return { tls: { cert: cert.text, key: key.text } };
 }
 
-/** As a person types it: a loopback or wildcard host is `localhost`. */
-export function publicUrl(config: Config, port: number): string {
-  const { INTERTIE_HOST: host } = config;
-  return `${schemeOf(config)}://${LOOPBACK_OR_ANY.has(host) ? "localhost" : host}:${port}`;
-}
-
 /** Metrics tell of customers and volumes: on this machine they are open, beyond it they need the token that an operator set. */
 export function metricsGuard(config: Config): (request: Request) => boolean {
   if (isLocalOnly(config)) return () => true;
   const { INTERTIE_METRICS_TOKEN: token } = config;
   if (token === undefined) return () => false;
-  const expected = new TextEncoder().encode(`Bearer ${token}`);
-  return (request) =>
-    equalBytes(new TextEncoder().encode(request.headers.get("authorization") ?? ""), expected);
+  return (request) => equalTexts(request.headers.get("authorization") ?? "", `Bearer ${token}`);
 }

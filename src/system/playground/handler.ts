@@ -4,6 +4,7 @@
 import { parseJson, readBody } from "../../http/json.ts";
 import type { Principal } from "../../http/types.ts";
 import { Fault } from "../../kit/fault.ts";
+import { nearTls } from "../../kit/loopback.ts";
 import { PLAYGROUND_BODY_BYTES_MAX, PlaygroundRequest } from "./types.ts";
 
 export interface PlaygroundDeps {
@@ -85,8 +86,7 @@ async function send(address: string, key: string, body: PlaygroundRequest, signa
       headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
       body: JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true } }),
       signal,
-      // On loopback a certificate need not name 127.0.0.1: nobody is in between.
-      ...(/^https:\/\/(127\.|\[::1\])/.test(address) ? { tls: { rejectUnauthorized: false } } : {}),
+      ...nearTls(address),
     });
   } catch (cause) {
     throw new Fault("upstream.unreachable", {

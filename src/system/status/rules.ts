@@ -1,5 +1,6 @@
 // What counts as done, up and exposed. Pure: the events, the settings and the time come as arguments.
 
+import { isLoopback } from "../../kit/loopback.ts";
 import {
   CHECKLIST_IDS,
   type Checklist,
@@ -33,8 +34,6 @@ export function judgeGateway(seenAtMs: number, nowMs: number): GatewayState {
   return silentMs > LATE_AFTER_MS ? "late" : "up";
 }
 
-const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
-
 /** Start-up refuses an open address without TLS or a proxy, so these three are all there is. */
 export function judgeExposure(setting: {
   readonly host: string;
@@ -49,7 +48,7 @@ export function judgeExposure(setting: {
     };
   return {
     kind: "loopback",
-    detail: LOOPBACK.has(setting.host)
+    detail: isLoopback(setting.host)
       ? "Reachable from this machine only."
       : `Bound to ${setting.host}.`,
   };

@@ -28,6 +28,23 @@ export async function readMigrations(folder = MIGRATIONS_FOLDER): Promise<Migrat
   );
 }
 
+/** What these files and a database have of each other. */
+export interface Standing {
+  readonly applied: readonly string[];
+  readonly pending: readonly string[];
+  /** Applied there, unknown here: a newer version was at work. */
+  readonly unknown: readonly string[];
+}
+
+export async function compareMigrations(applied: readonly string[]): Promise<Standing> {
+  const files = (await readMigrations()).map(({ name }) => name);
+  return {
+    applied,
+    pending: files.filter((name) => !applied.includes(name)),
+    unknown: applied.filter((name) => !files.includes(name)),
+  };
+}
+
 interface Applied {
   readonly name: string;
   readonly digest: string;

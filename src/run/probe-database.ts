@@ -1,7 +1,7 @@
 // A look at a database without changing it: which migrations it has, and what time it thinks it is.
 
 import { openDatabase } from "../db/database.ts";
-import { readMigrations } from "../db/migrate.ts";
+import { compareMigrations } from "../db/migrate.ts";
 
 export interface DatabaseProbe {
   readonly pending: readonly string[];
@@ -30,11 +30,10 @@ export async function probeDatabase(url: string): Promise<DatabaseProbe> {
     const applied = rows[0]?.known
       ? await database.pool.query<{ name: string }>("select name from migrations")
       : { rows: [] };
-    const names = new Set(applied.rows.map((row) => row.name));
-    const files = (await readMigrations()).map((migration) => migration.name);
+    const { pending, unknown } = await compareMigrations(applied.rows.map(({ name }) => name));
     return {
-      pending: files.filter((name) => !names.has(name)),
-      unknown: [...names].filter((name) => !files.includes(name)),
+      pending,
+      unknown,
       nowMs: rows[0]?.now.getTime() ?? 0,
       frozen: rows[0]?.posts ? await frozenLanes(database.pool) : [],
     };

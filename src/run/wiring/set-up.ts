@@ -20,12 +20,12 @@ import type { KeyId } from "../../kit/id.ts";
 import { silentLog } from "../../kit/log.ts";
 import type { MasterKey } from "../../kit/secret.ts";
 import { indexArtifact } from "../../models/artifacts/index-writer.ts";
-import { ensureVersion } from "../../models/registry/service.ts";
-import { ensureDeployment, ensureEmbedded } from "../../zones/topology/embedded.service.ts";
+import { ensureEmbedded } from "../../zones/topology/embedded.service.ts";
 import { replaceFile } from "../data-dir.ts";
 import { readDefaultModel, type DefaultModel } from "./default-model.ts";
 import { keysFrom, openFoundation, type Foundation } from "./foundation.ts";
 import { createIdentity } from "./identity.ts";
+import { ensureServed } from "./served-model.ts";
 
 export interface SetUp {
   /** The secret of a one-time link. */
@@ -126,20 +126,8 @@ async function ensureOwnEngine(
     baseUrl: `http://127.0.0.1:${config.INTERTIE_ENGINE_PORT}/v1`,
     bearer: foundation.keys.engineBearer,
   });
-  const modelVersionId = await ensureVersion(foundation, trx, organisationId, {
-    name: model.name,
-    ownedBy: model.ownedBy,
-    version: model.digest.slice(0, 12),
-    contextTokens: model.contextTokens,
-    outputTokensMax: null,
-    artifactDigest: model.digest,
-    licence: model.licence,
-  });
-  await ensureDeployment(foundation, trx, organisationId, {
-    engineId,
-    modelVersionId,
-    upstreamModel: model.name,
-  });
+  const served = { ...model, outputTokensMax: null };
+  await ensureServed(foundation, trx, organisationId, engineId, served);
 }
 
 /** The owner key that this machine keeps; made anew when the file is gone or its key was revoked. */

@@ -16,13 +16,13 @@ import { openLoop, type Loop } from "../../kit/loop.ts";
 import { CATALOGUE } from "../../models/artifacts/catalogue.rules.ts";
 import { openFetcher, readPipSettings } from "../../models/artifacts/fetch-artifact.ts";
 import { openPuller, type Admission } from "../../models/artifacts/puller.ts";
-import { ensureVersion } from "../../models/registry/service.ts";
 import { openProber } from "../../zones/health/prober.ts";
 import { checkEngine } from "../../zones/health/service.ts";
-import { ensureDeployment, findEmbedded } from "../../zones/topology/embedded.service.ts";
+import { findEmbedded } from "../../zones/topology/embedded.service.ts";
 import { selectEnabledEngines } from "../../zones/topology/service.ts";
 import { openClosers, type StartRole } from "../role.ts";
 import { databaseUrlOf, openFoundation, readKeys, type Foundation } from "./foundation.ts";
+import { ensureServed } from "./served-model.ts";
 
 const RELEASE_EVERY_MS = 2_000;
 
@@ -57,20 +57,7 @@ const registerOn =
   async (trx, organisationId, model) => {
     const engineId = await findEmbedded(trx, organisationId);
     if (engineId === undefined) throw new Error("there is no embedded engine to serve it");
-    const modelVersionId = await ensureVersion(foundation, trx, organisationId, {
-      name: model.name,
-      ownedBy: model.ownedBy,
-      version: model.digest.slice(0, 12),
-      contextTokens: model.contextTokens,
-      outputTokensMax: model.outputTokensMax,
-      artifactDigest: model.digest,
-      licence: model.licence,
-    });
-    await ensureDeployment(foundation, trx, organisationId, {
-      engineId,
-      modelVersionId,
-      upstreamModel: model.name,
-    });
+    await ensureServed(foundation, trx, organisationId, engineId, model);
   };
 
 async function pullerOf(foundation: Foundation, config: Config) {

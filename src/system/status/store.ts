@@ -2,7 +2,7 @@
 // Invariant: an event is as old as its audit entry or fact, which nothing removes; so what is done once stays done.
 
 import { sql, type Kysely } from "kysely";
-import { readMigrations } from "../../db/migrate.ts";
+import { compareMigrations } from "../../db/migrate.ts";
 import type { DB } from "../../db/schema.gen.ts";
 import type { OrganisationId } from "../../kit/id.ts";
 import type { ChecklistEvents } from "./types.ts";
@@ -50,13 +50,11 @@ async function events(db: StatusDb, organisationId: OrganisationId): Promise<Che
 const bare = (file: string) => file.replace(/\.sql$/, "");
 
 async function migrations(db: StatusDb) {
-  const known = await readMigrations();
   const { rows } = await sql<{ name: string }>`select name from migrations order by name`.execute(
     db,
   );
-  const applied = new Set(rows.map(({ name }) => name));
-  const pending = known.filter(({ name }) => !applied.has(name));
-  return { applied: [...applied].map(bare), pending: pending.map(({ name }) => bare(name)) };
+  const { applied, pending } = await compareMigrations(rows.map(({ name }) => name));
+  return { applied: applied.map(bare), pending: pending.map(bare) };
 }
 
 async function snapshot(db: StatusDb) {

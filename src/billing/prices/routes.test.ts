@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { AuditEntry } from "../../db/change.types.ts";
+import { watchChanges, type Changes } from "../../db/change.fixture.ts";
 import { openTestDatabase, type TestDatabase } from "../../db/test-database.ts";
 import { openAsk, someone } from "../../http/ask.fixture.ts";
 import { manualClock, systemDice } from "../../kit/clock.ts";
@@ -14,19 +14,17 @@ let database: TestDatabase;
 let tenant: Tenant;
 let stranger: Tenant;
 let ask: ReturnType<typeof openAsk>;
-const audited: AuditEntry[] = [];
-let dirty = 0;
+let changes: Changes;
 const clock = manualClock(Date.parse("2026-11-24T12:00:00Z"));
 
 beforeAll(async () => {
   database = await openTestDatabase();
+  changes = watchChanges(database);
   [tenant, stranger] = [await seedTenant(database), await seedTenant(database, "stranger")];
   ask = openAsk(
     priceRoutes(
       createPriceService({
-        inTransaction: (work) => database.db.transaction().execute(work),
-        audit: async (_, entry) => void audited.push(entry),
-        markSnapshotDirty: async () => void (dirty += 1),
+        ...changes.deps,
         clock,
         dice: systemDice,
       }),
@@ -98,11 +96,11 @@ describe("GET /prices", () => {
 
 describe("POST /prices", () => {
   test("201: a price from a later date, audited and told to the snapshot", async () => {
-    const before = [audited.length, dirty];
+    const before = [changes.audited.length, changes.told];
     const { status, body } = await set(price("fresh"));
     expect([status, body]).toMatchObject([201, { id: expect.stringMatching(/^price_/) }]);
-    expect([audited.length, dirty]).toEqual(before.map((count) => (count ?? 0) + 1));
-    expect(audited.at(-1)).toMatchObject({ action: "price.create", actor: "key_test" });
+    expect([changes.audited.length, changes.told]).toEqual(before.map((count) => (count ?? 0) + 1));
+    expect(changes.audited.at(-1)).toMatchObject({ action: "price.create", actor: "key_test" });
   });
 
   test.each([
@@ -165,12 +163,12 @@ describe("POST /prices/import", () => {
       status: 200,
       body: { added: count, unchanged: 0 },
     });
-    const before = [audited.length, dirty];
+    const before = [changes.audited.length, changes.told];
     expect(await importFile(shipped)).toMatchObject({
       status: 200,
       body: { added: 0, unchanged: count },
     });
-    expect([audited.length, dirty]).toEqual(before);
+    expect([changes.audited.length, changes.told]).toEqual(before);
   });
 
   test.each([

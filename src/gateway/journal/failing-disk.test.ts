@@ -12,35 +12,11 @@ import { openFaultyFiles, type FaultyFiles } from "../../kit/file-port.faulty.ts
 import type { FilePort } from "../../kit/file-port.ts";
 import { makeId } from "../../kit/id.ts";
 import { silentLog, type Log } from "../../kit/log.ts";
+import { plainFact } from "./fact.fixture.ts";
 import { openJournal, type Journal, type JournalOptions } from "./journal.ts";
 
 const ids = { clock: manualClock(), dice: seededDice(5) };
-const nextFact = (): Fact => ({
-  requestId: makeId("req", ids.clock, ids.dice),
-  attempt: 1,
-  attemptKind: "first",
-  endpoint: "chat",
-  status: "ok",
-  httpStatus: 200,
-  streamed: true,
-  firmRef: 1,
-  organisationRef: 1,
-  projectRef: 1,
-  keyRef: 1,
-  modelVersionRef: 1,
-  zoneRef: 1,
-  engineRef: 1,
-  priceVersionRef: 1,
-  snapshotSequence: 1n,
-  servedTier: "standard",
-  callerJurisdiction: "ZZ",
-  zoneJurisdiction: "ZZ",
-  startedAtMs: 1,
-  firstByteMs: -1,
-  durationMs: 1,
-  upstreamRequestId: "",
-  quantities: [],
-});
+const nextFact = () => plainFact(makeId("req", ids.clock, ids.dice));
 const intent = (fact: Fact): JournalRecord => ({ type: "intent", fact });
 const settle = (fact: Fact): JournalRecord => ({ type: "settle", fact });
 const never = 1e9;

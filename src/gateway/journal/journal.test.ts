@@ -6,49 +6,21 @@ import { join } from "node:path";
 import { scanFrames } from "../../billing/metering/frames.rules.ts";
 import { decodeRecord } from "../../billing/metering/rules.ts";
 import { decodeSegment, NO_DIGEST, segmentDigest } from "../../billing/metering/segment.rules.ts";
-import type { Fact, JournalRecord } from "../../billing/metering/types.ts";
+import type { JournalRecord } from "../../billing/metering/types.ts";
 import { manualClock, seededDice, systemClock } from "../../kit/clock.ts";
 import { realFiles, type AppendFile, type FilePort } from "../../kit/file-port.ts";
 import { openFaultyFiles } from "../../kit/file-port.faulty.ts";
 import { asId, makeId, type RequestId } from "../../kit/id.ts";
 import { silentLog } from "../../kit/log.ts";
+import { plainFact } from "./fact.fixture.ts";
 import { openJournal, type Journal } from "./journal.ts";
 
 const gateway = `gw_${"0".repeat(26)}`;
 const ids = { clock: manualClock(), dice: seededDice(3) };
 const nextId = () => makeId("req", ids.clock, ids.dice);
 
-function fact(requestId: RequestId, more: Partial<Fact> = {}): Fact {
-  return {
-    requestId,
-    attempt: 1,
-    attemptKind: "first",
-    endpoint: "chat",
-    status: "ok",
-    httpStatus: 200,
-    streamed: true,
-    firmRef: 1,
-    organisationRef: 1,
-    projectRef: 1,
-    keyRef: 1,
-    modelVersionRef: 1,
-    zoneRef: 1,
-    engineRef: 1,
-    priceVersionRef: 1,
-    snapshotSequence: 1n,
-    servedTier: "standard",
-    callerJurisdiction: "ZZ",
-    zoneJurisdiction: "ZZ",
-    startedAtMs: 1,
-    firstByteMs: -1,
-    durationMs: 1,
-    upstreamRequestId: "",
-    quantities: [],
-    ...more,
-  };
-}
-const intent = (id: RequestId): JournalRecord => ({ type: "intent", fact: fact(id) });
-const settle = (id: RequestId): JournalRecord => ({ type: "settle", fact: fact(id) });
+const intent = (id: RequestId): JournalRecord => ({ type: "intent", fact: plainFact(id) });
+const settle = (id: RequestId): JournalRecord => ({ type: "settle", fact: plainFact(id) });
 
 /** The system closes what a dead process had open; here a journal that is merely left behind stands for one. */
 const opened = new Set<AppendFile>();

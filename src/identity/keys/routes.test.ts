@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { z } from "zod";
 import { seedTenant, type Tenant } from "../../billing/tenant.fixture.ts";
-import type { AuditEntry } from "../../db/change.types.ts";
+import { watchChanges, type Changes } from "../../db/change.fixture.ts";
 import { openTestDatabase, type TestDatabase } from "../../db/test-database.ts";
 import { openAsk, type Asking } from "../../http/ask.fixture.ts";
 import { manualClock, systemDice } from "../../kit/clock.ts";
@@ -16,8 +16,7 @@ const HOUR = 3_600_000;
 const hmacKey = new Uint8Array(32).fill(1);
 /** After all that the fixture makes by the system's clock. */
 const clock = manualClock(Date.parse("2030-01-01T12:00:00Z"));
-const audited: AuditEntry[] = [];
-let dirty = 0;
+let changes: Changes;
 let database: TestDatabase;
 let keys: KeyService;
 let sessions: SessionService;
@@ -25,10 +24,9 @@ let ask: ReturnType<typeof openAsk>;
 
 beforeAll(async () => {
   database = await openTestDatabase();
+  changes = watchChanges(database);
   const change = {
-    inTransaction: (work) => database.db.transaction().execute(work),
-    audit: async (_, entry) => void audited.push(entry),
-    markSnapshotDirty: async () => void (dirty += 1),
+    ...changes.deps,
     clock,
     dice: systemDice,
   } satisfies Partial<Parameters<typeof createKeyService>[0]>;
@@ -162,7 +160,7 @@ describe("POST /keys", () => {
   test("201: the token is shown once, works, and is audited without its secret", async () => {
     const tenant = await newTenant();
     const { token } = await admin(tenant);
-    const before = dirty;
+    const before = changes.told;
     const made = await make(token, { name: "second", kind: "admin", role: "operator" });
     expect(made.key).toMatchObject({
       projectId: tenant.projectId,
@@ -170,9 +168,9 @@ describe("POST /keys", () => {
       limits: NO_LIMITS,
     });
     expect((await list(made.token)).items.map(({ id }) => id)).toContain(made.key.id);
-    expect(audited.at(-1)).toMatchObject({ action: "key.create", subject: made.key.id });
-    expect(JSON.stringify(audited)).not.toContain(made.token);
-    expect(dirty).toBe(before + 1);
+    expect(changes.audited.at(-1)).toMatchObject({ action: "key.create", subject: made.key.id });
+    expect(JSON.stringify(changes.audited)).not.toContain(made.token);
+    expect(changes.told).toBe(before + 1);
   });
 
   test.each([
@@ -214,10 +212,10 @@ describe("DELETE /keys/:id", () => {
     const { token } = await admin(await newTenant());
     const { key } = await make(token, { name: "app", kind: "live" });
     expect(await revoke(token, key.id)).toMatchObject({ status: 204, body: null });
-    const [before, at] = [audited.length, (await list(token)).items[0]?.revokedAt];
+    const [before, at] = [changes.audited.length, (await list(token)).items[0]?.revokedAt];
     clock.advance(1);
     expect(await revoke(token, key.id)).toMatchObject({ status: 204 });
-    expect([audited.length, (await list(token)).items[0]?.revokedAt]).toEqual([before, at]);
+    expect([changes.audited.length, (await list(token)).items[0]?.revokedAt]).toEqual([before, at]);
   });
 
   test("403: a key that may do more than who revokes it", async () => {
@@ -255,10 +253,10 @@ test("a play key is made once for many chats of a session, and its making is aud
   const { token } = await admin(tenant);
   const headers = new Headers({ authorization: `Bearer ${token}` });
   const principal = await sessions.authenticate(new Request("http://localhost/", { headers }));
-  const before = audited.length;
+  const before = changes.audited.length;
   const play = await keys.mintPlayKey(principal);
   expect(await keys.mintPlayKey(principal)).toBe(play);
-  const made = audited.slice(before);
+  const made = changes.audited.slice(before);
   expect(made).toMatchObject([{ action: "key.create", details: { kind: "play" } }]);
   expect(JSON.stringify(made)).not.toContain(play);
   clock.advance(11 * 60_000);
@@ -280,7 +278,7 @@ describe("POST /sessions", () => {
       /^intertie_session=[\w-]{43}; HttpOnly; SameSite=Strict; Path=\/; Max-Age=43200; Secure$/,
     );
     expect(csrf).toMatch(/^[0-9a-f]{64}$/);
-    expect(audited.at(-1)).toMatchObject({
+    expect(changes.audited.at(-1)).toMatchObject({
       action: "session.create",
       actor: key.id,
       details: { by: "key" },
@@ -296,7 +294,7 @@ describe("POST /sessions", () => {
       [link, link].map((each) => ask("POST", "/sessions", { body: { link: each } })),
     );
     expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 410]);
-    expect(audited.at(-1)).toMatchObject({ details: { by: "link" } });
+    expect(changes.audited.at(-1)).toMatchObject({ details: { by: "link" } });
     const late = await sessions.createLink(id);
     clock.advance(HOUR / 2);
     expect(await ask("POST", "/sessions", { body: { link: late } })).toMatchObject(

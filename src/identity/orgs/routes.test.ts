@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { seedTenant, type Tenant } from "../../billing/tenant.fixture.ts";
-import type { AuditEntry } from "../../db/change.types.ts";
+import { watchChanges, type Changes } from "../../db/change.fixture.ts";
 import { openTestDatabase, type TestDatabase } from "../../db/test-database.ts";
 import { openAsk, someone } from "../../http/ask.fixture.ts";
 import { systemClock, systemDice } from "../../kit/clock.ts";
@@ -12,18 +12,16 @@ let database: TestDatabase;
 let tenant: Tenant;
 let stranger: Tenant;
 let ask: ReturnType<typeof openAsk>;
-const audited: AuditEntry[] = [];
-let dirty = 0;
+let changes: Changes;
 
 beforeAll(async () => {
   database = await openTestDatabase();
+  changes = watchChanges(database);
   [tenant, stranger] = [await seedTenant(database), await seedTenant(database, "stranger")];
   ask = openAsk(
     projectRoutes(
       createOrgService({
-        inTransaction: (work) => database.db.transaction().execute(work),
-        audit: async (_, entry) => void audited.push(entry),
-        markSnapshotDirty: async () => void (dirty += 1),
+        ...changes.deps,
         clock: systemClock,
         dice: systemDice,
       }),
@@ -69,7 +67,7 @@ test("200: GET lists the organisation's own projects and no other's", async () =
 
 describe("POST /projects", () => {
   test("201: with limits and a spend limit exact to the last place, audited and told to the snapshot", async () => {
-    const before = dirty;
+    const before = changes.told;
     const limits = { requestsPerMinute: 60 };
     const project = await made({
       name: "Búsqueda 2",
@@ -81,8 +79,8 @@ describe("POST /projects", () => {
       limits: { ...NO_LIMITS, requestsPerMinute: 60 },
       monthlySpendLimit: "99.000000000001",
     });
-    expect(audited.at(-1)).toMatchObject({ action: "project.create", subject: project.id });
-    expect(dirty).toBe(before + 1);
+    expect(changes.audited.at(-1)).toMatchObject({ action: "project.create", subject: project.id });
+    expect(changes.told).toBe(before + 1);
   });
 
   test.each([
@@ -130,7 +128,7 @@ describe("PATCH /projects/:id", () => {
       limits: { requestsPerMinute: null, tokensPerMinute: 1_000 },
       monthlySpendLimit: null,
     });
-    expect(audited.at(-1)).toMatchObject({ action: "project.change", subject: id });
+    expect(changes.audited.at(-1)).toMatchObject({ action: "project.change", subject: id });
   });
 
   test("200: two changes at once both count", async () => {

@@ -70,20 +70,15 @@ export function roundTop(value: number): number {
   return ([1, 2, 5, 10].find((step) => step * power >= value * 0.9999) ?? 10) * power;
 }
 
-/** One unit of width a column, `top` is 0 and the base is 100; a null breaks the line. */
+/** One unit of width a column, `top` is 0 and the base is 100; a null breaks the line. A lone value is a dash in its column. */
 export function linePath(values: readonly (number | null)[], top: number): string {
-  let pen = "M";
+  const isThere = (index: number) => (values[index] ?? null) !== null;
   return values
     .map((value, index) => {
-      if (value === null) {
-        pen = "M";
-        return "";
-      }
-      const point = `${pen}${index + 0.5} ${(100 - (100 * value) / top).toFixed(2)}`;
-      // A lone point has no length; a hair's width with a round cap shows it.
-      const lone = pen === "M" && (values[index + 1] ?? null) === null ? "h0.001" : "";
-      pen = "L";
-      return point + lone;
+      if (value === null) return "";
+      const height = (100 - (100 * value) / top).toFixed(2);
+      if (!isThere(index - 1) && !isThere(index + 1)) return `M${index + 0.1} ${height}h0.8`;
+      return `${isThere(index - 1) ? "L" : "M"}${index + 0.5} ${height}`;
     })
     .join("");
 }

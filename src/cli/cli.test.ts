@@ -244,6 +244,12 @@ test.each([
   expect(asJson.out).toBe("");
 });
 
+test("a message that begins with its field is not given it twice", async () => {
+  const error = { code: "request.invalid", message: "limits.x: no", field: "limits.x" };
+  const said = await type(["keys", "list"], () => Response.json({ error }, { status: 400 }));
+  expect(said.say).toContain("intertie: limits.x: no\n");
+});
+
 test("no key, no control, another version's answer", async () => {
   expect((await type(["usage"])).code).toBe(4);
   const wrong = await type(["usage"], () => Response.json({ rows: "many" }));

@@ -58,7 +58,8 @@ function report(options: CliOptions, fault: CliFault, json: boolean): void {
   if (json)
     return options.say(`${JSON.stringify({ error: { code, message, field, hint, requestId } })}\n`);
   const lines = [
-    `intertie: ${field === undefined ? "" : `${field}: `}${message}`,
+    // Many messages begin with their field, since programs and people without this line read them as well.
+    `intertie: ${field === undefined || message.startsWith(field) ? "" : `${field}: `}${message}`,
     ...(hint === undefined ? [] : [`  ${hint}`]),
     ...(requestId === undefined ? [] : [`  request ${requestId}, code ${code}`]),
   ];
